@@ -1,0 +1,319 @@
+"""Everything that can go wrong and that a person can mend.
+
+The docstring of a class is its message: the first paragraph says what happened, the second what to do next.
+Both are templates; the facts are given by name. Pages translate the templates, not the finished sentences.
+An exception that is not a `TerakoyaError` is a bug and is shown as one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import ClassVar
+
+
+class TerakoyaError(Exception):
+    """Something went wrong.
+
+    Look at the log for the cause.
+    """
+
+    status: ClassVar[int] = 400
+
+    def __init__(self, **facts: object) -> None:
+        """`facts` fill the `{names}` of the docstring; a missing one is a bug and raises KeyError."""
+        self.facts = facts
+        super().__init__(self.what)
+
+    @classmethod
+    def texts(cls) -> tuple[str, str]:
+        """The two templates, what happened and what to do next, each as one line."""
+        paragraphs = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
+        what, cure = (" ".join(part.split()) for part in paragraphs[:2])
+        return what, cure
+
+    @property
+    def code(self) -> str:
+        """A stable name for scripts: the class's own name."""
+        return type(self).__name__
+
+    @property
+    def what(self) -> str:
+        """What happened, in English."""
+        return self.texts()[0].format(**self.facts)
+
+    @property
+    def cure(self) -> str:
+        """What to do next, in English."""
+        return self.texts()[1].format(**self.facts)
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+class SettingsError(TerakoyaError):
+    """{path} can't be used.
+
+    Mend the file and start again.
+    """
+
+
+class SettingsUnreadable(SettingsError):
+    """{path} can't be read: {reason}.
+
+    Check that the file exists and that the account that runs terakoya may read it.
+    """
+
+
+class SettingsNotToml(SettingsError):
+    """{path} is not valid TOML: {reason}.
+
+    Mend the line that is named; https://toml.io shows how TOML is written.
+    """
+
+
+class UnknownSetting(SettingsError):
+    """{path}, line {line}: there is no setting "{key}".
+
+    {hint}
+    """
+
+
+class BadSetting(SettingsError):
+    """{path}, line {line}: "{key}" can't be {value}: {reason}.
+
+    Write {expected}; `terakoya config show` lists every setting with its meaning.
+    """
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+class AlreadyRunning(TerakoyaError):
+    """terakoya is already running here (process {pid}).
+
+    Use `terakoya status` to see it, `terakoya down` to stop it, or give this one other folders with --config.
+    """
+
+
+class NotRunning(TerakoyaError):
+    """terakoya is not running here.
+
+    Start it with `terakoya up`.
+    """
+
+
+class PortTaken(TerakoyaError):
+    """Another program already listens on {address}.
+
+    Stop that program, or set another `listen` under [edge] in {path}.
+    """
+
+
+class NeedsRoot(TerakoyaError):
+    """This needs root, because {reason}.
+
+    Run it again with sudo.
+    """
+
+
+# -- the database -----------------------------------------------------------------------------------------------------
+
+
+class DatabaseTooNew(TerakoyaError):
+    """The database is from a newer terakoya (revision {revision}).
+
+    Install that version again; this one changes nothing in it.
+    """
+
+
+class DatabaseUnavailable(TerakoyaError):
+    """The database can't be used: {reason}.
+
+    Nothing was changed. Free some disk space or start the database server again, then retry.
+    """
+
+    status = 503
+
+
+# -- accounts ---------------------------------------------------------------------------------------------------------
+
+
+class NoSuchUser(TerakoyaError):
+    """There is no user "{name}".
+
+    Check the spelling; the list of users shows every name.
+    """
+
+    status = 404
+
+
+class UserExists(TerakoyaError):
+    """There is already a user "{name}".
+
+    Choose another name; names that differ only in case or in the form of their letters count as one.
+    """
+
+    status = 409
+
+
+class BadUserName(TerakoyaError):
+    """A user can't be called "{name}": {reason}.
+
+    Use small letters, digits, "-" and "_", starting with a letter, at most 32 characters.
+    """
+
+
+class NoSystemAccount(TerakoyaError):
+    """This machine has no account "{name}" that may be used.
+
+    Make it first (for example with: adduser {name}); system accounts with a number below {minimum_uid} are never used.
+    """
+
+    status = 409
+
+
+class SignInRefused(TerakoyaError):
+    """The name or the password is not right, or this account may not enter.
+
+    Try again. If you are sure of your password, ask whoever runs this server whether your account may enter.
+    """
+
+    status = 403
+
+
+class PasswordMustChange(TerakoyaError):
+    """Your password is right, but it has expired and must be changed.
+
+    Choose a new password below.
+    """
+
+    status = 403
+
+
+class NewPasswordRefused(TerakoyaError):
+    """The new password was not taken: {reason}.
+
+    Choose another one; a longer password is more likely to be accepted.
+    """
+
+
+class SignInUnavailable(TerakoyaError):
+    """Passwords can't be checked at the moment: {reason}.
+
+    Wait a few seconds and try again. If it stays so, the administrator finds the cause with `terakoya doctor`.
+    """
+
+    status = 503
+
+
+class CodeUsedUp(TerakoyaError):
+    """This link was used already, has run out, or is not complete.
+
+    Make a new one on the server with `terakoya user link NAME`, or sign in with your password.
+    """
+
+    status = 403
+
+
+class NotAllowed(TerakoyaError):
+    """You may not {action}.
+
+    Ask an administrator to do it or to give you the right.
+    """
+
+    status = 403
+
+
+class LastAdministrator(TerakoyaError):
+    """"{name}" is the last administrator.
+
+    Make somebody else administrator first.
+    """
+
+    status = 409
+
+
+class BadTokenRequest(TerakoyaError):
+    """A token can't be made like this: {reason}.
+
+    Mend the request and send it again.
+    """
+
+
+class NoSuchToken(TerakoyaError):
+    """There is no such token.
+
+    It may have been removed already; reload the list.
+    """
+
+    status = 404
+
+
+# -- servers ----------------------------------------------------------------------------------------------------------
+
+
+class NoSuchServer(TerakoyaError):
+    """{user} has no server "{server}".
+
+    Start it first, or check the name.
+    """
+
+    status = 404
+
+
+class BadServerName(TerakoyaError):
+    """A server can't be called "{name}".
+
+    Use at most 32 letters, digits, "-" and "_".
+    """
+
+
+class TooManyServers(TerakoyaError):
+    """{user} has {limit} servers already, which is the most allowed.
+
+    Stop and remove one of them first.
+    """
+
+
+class ServerAlreadyRunning(TerakoyaError):
+    """{user}'s server is already running.
+
+    Nothing needs to be done; open it.
+    """
+
+
+class StartFailed(TerakoyaError):
+    """The server did not start: {reason}.
+
+    {hint}
+    """
+
+    status = 500
+
+
+class LauncherUnavailable(TerakoyaError):
+    """The part of terakoya that starts servers does not answer.
+
+    It restarts by itself within seconds: try again. If it stays so, run `terakoya doctor` on the server.
+    """
+
+    status = 503
+
+
+class VisitingOff(TerakoyaError):
+    """Visiting another user's server is off here.
+
+    Set `user_domain` under [site] so that every user's server has a web address of its own; without that a page of
+    one user could act as another.
+    """
+
+    status = 403
+
+
+class CrossSite(TerakoyaError):
+    """This request came from another web site and was refused.
+
+    Open the page in terakoya itself and try again.
+    """
+
+    status = 403
