@@ -103,9 +103,44 @@ class NotRunning(TerakoyaError):
 
 
 class PortTaken(TerakoyaError):
-    """Another program already listens on {address}.
+    """{program} already listens on {address}.
 
     Stop that program, or set another `listen` under [edge] in {path}.
+    """
+
+
+class AddressUnusable(TerakoyaError):
+    """Nothing can listen on {address}: {reason}.
+
+    Set an address that this machine has as `listen` under [edge] in {path}; 0.0.0.0 and [::] mean all of them.
+    """
+
+
+class FolderUnsafe(TerakoyaError):
+    """{path} can't be used as a folder of terakoya: {reason}.
+
+    Mend its owner and rights, remove it, or set another folder under [storage] in terakoya.toml.
+    """
+
+
+class AccountUnusable(TerakoyaError):
+    """The account "{name}" can't be used for the web-facing processes: {reason}.
+
+    Make it with `useradd --system {name}`, or set another `account` under [processes] in terakoya.toml.
+    """
+
+
+class KeepsDying(TerakoyaError):
+    """The {process} does not start ({reason}). It last said: {said}
+
+    Read {log} for the whole story, and run `terakoya doctor`.
+    """
+
+
+class NotReady(TerakoyaError):
+    """terakoya did not answer on {address} within {seconds} seconds.
+
+    Read the logs in {logs}, and run `terakoya doctor`.
     """
 
 
