@@ -352,3 +352,50 @@ class CrossSite(TerakoyaError):
     """
 
     status = 403
+
+
+# -- the API ----------------------------------------------------------------------------------------------------------
+
+
+class BadRequest(TerakoyaError):
+    """This request can't be answered: {reason}.
+
+    Mend it and send it again; /hub/api/docs says what each address takes.
+    """
+
+
+class RequestTooLarge(TerakoyaError):
+    """This request is larger than {limit} bytes.
+
+    Send less at once.
+    """
+
+    status = 413
+
+
+class NotIdentified(TerakoyaError):
+    """This needs a sign-in or a token, and there was none that is valid.
+
+    Send "Authorization: token ..." with a token from /hub/token.
+    """
+
+    # Not 401: the ecosystem's clients take 403 and 404 for "this token is not good any more".
+    status = 403
+
+
+class NotInApi(TerakoyaError):
+    """There is nothing at this address.
+
+    See /hub/api/docs for what there is.
+    """
+
+    status = 404
+
+
+class WrongMethod(TerakoyaError):
+    """This address does not take {method}.
+
+    See /hub/api/docs for what it takes.
+    """
+
+    status = 405
