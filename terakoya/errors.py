@@ -194,7 +194,7 @@ class UserExists(TerakoyaError):
 class BadUserName(TerakoyaError):
     """A user can't be called "{name}": {reason}.
 
-    Use small letters, digits, "-" and "_", starting with a letter, at most 32 characters.
+    Use letters, digits, ".", "-" and "_", starting with a letter or digit, at most 32 characters.
     """
 
 
@@ -239,6 +239,15 @@ class SignInUnavailable(TerakoyaError):
     """
 
     status = 503
+
+
+class TooManyAttempts(TerakoyaError):
+    """There were too many wrong passwords for this account from where you are.
+
+    Wait {seconds} seconds and try again. Signing in from another place is not held up.
+    """
+
+    status = 429
 
 
 class CodeUsedUp(TerakoyaError):
@@ -326,6 +335,15 @@ class StartFailed(TerakoyaError):
     status = 500
 
 
+class ServerBusy(TerakoyaError):
+    """{user}'s server is stopping at this moment.
+
+    Wait until it has stopped, then try again.
+    """
+
+    status = 409
+
+
 class LauncherUnavailable(TerakoyaError):
     """The part of terakoya that starts servers does not answer.
 
@@ -357,14 +375,14 @@ class CrossSite(TerakoyaError):
 # -- the API ----------------------------------------------------------------------------------------------------------
 
 
-class BadRequest(TerakoyaError):
+class BadApiRequest(TerakoyaError):
     """This request can't be answered: {reason}.
 
     Mend it and send it again; /hub/api/docs says what each address takes.
     """
 
 
-class RequestTooLarge(TerakoyaError):
+class ApiRequestTooLarge(TerakoyaError):
     """This request is larger than {limit} bytes.
 
     Send less at once.
@@ -399,3 +417,76 @@ class WrongMethod(TerakoyaError):
     """
 
     status = 405
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+
+class SignInNeeded(TerakoyaError):
+    """You are not signed in, or your sign-in has ended.
+
+    Sign in and open the page again.
+    """
+
+    status = 401
+
+
+class AdministratorsOnly(TerakoyaError):
+    """This page is for administrators.
+
+    Ask an administrator to do it or to make you one.
+    """
+
+    status = 403
+
+
+class NoSuchPage(TerakoyaError):
+    """There is no page {path}.
+
+    Check the address, or begin again at the start page.
+    """
+
+    status = 404
+
+
+class MethodNotAllowed(TerakoyaError):
+    """This address does not take {method}.
+
+    Open the page in the browser and use its buttons.
+    """
+
+    status = 405
+
+
+class BadRequest(TerakoyaError):
+    """The request can't be understood: {reason}.
+
+    Go back, check what you entered and send it again.
+    """
+
+
+class RequestTooLarge(TerakoyaError):
+    """The request is larger than a form of these pages can be.
+
+    Upload files in JupyterLab instead.
+    """
+
+    status = 413
+
+
+class AlreadySetUp(TerakoyaError):
+    """terakoya is set up already.
+
+    Sign in; administrators find everything under "Administration".
+    """
+
+    status = 409
+
+
+class Bug(TerakoyaError):
+    """Something in terakoya itself went wrong ({kind}).
+
+    Try again. If it happens again, tell whoever runs this server the number below: the log has the details under it.
+    """
+
+    status = 500
