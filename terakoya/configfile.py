@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import os
 import re
 import tomllib
@@ -70,9 +71,9 @@ def _values(path: Path, text: str, table: str, values: dict[str, Any]) -> dict[s
         try:
             made[key] = convert(kinds[key], value)
         except ValueError as error:
-            expected = expectation(kinds[key])
-            line = line_of(text, key, table)
-            raise BadSetting(path=path, line=line, key=key, value=repr(value), reason=error, expected=expected) from None
+            line, expected = line_of(text, key, table), expectation(kinds[key])
+            facts = {"path": path, "line": line, "key": key, "value": repr(value)}
+            raise BadSetting(**facts, reason=error, expected=expected) from None
     return made
 
 
@@ -160,7 +161,7 @@ def _check_together(config: Config, text: str) -> None:
         raise BadSetting(path=config.path, line=line, key=key, value=value, reason=reason, expected=expected)
 
     host, colon, port = config.edge.listen.rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 the ports that exist
         refuse("edge", "listen", "it is not an address and a port", '"127.0.0.1:8000" or "[::]:443"')
     if bool(config.edge.certificate) != bool(config.edge.certificate_key):
         missing = "certificate_key" if config.edge.certificate else "certificate"
@@ -177,3 +178,42 @@ def _check_together(config: Config, text: str) -> None:
         refuse("processes", "log_level", "there is no such level", '"debug", "info", "warning" or "error"')
     if config.servers.starts_at_once < 1:
         refuse("servers", "starts_at_once", "nothing would ever start", "a whole number of at least 1")
+
+
+def with_live(now: Config, found: Config) -> tuple[Config, list[str]]:
+    """`now` with the live settings of `found`, and the names of the others that differ and wait for a restart."""
+    sections, waiting = {}, []
+    for table, kind in TABLES.items():
+        old, new = getattr(now, table), getattr(found, table)
+        changed = {f for f in dataclasses.fields(kind) if getattr(old, f.name) != getattr(new, f.name)}
+        waiting += [f"{table}.{f.name}" for f in dataclasses.fields(kind) if f in changed and not f.metadata["live"]]
+        live = {f.name: getattr(new, f.name) for f in changed if f.metadata["live"]}
+        sections[table] = dataclasses.replace(old, **live)
+    return dataclasses.replace(now, **sections), waiting
+
+
+def dump(config: Config) -> str:
+    """Every setting of `config` as TOML that `load` turns into the same settings again."""
+    lines = []
+    for table, kind in TABLES.items():
+        lines.append(f"[{table}]")
+        section = getattr(config, table)
+        lines += [f"{f.name} = {written(getattr(section, f.name))}" for f in dataclasses.fields(kind)]
+    return "\n".join(lines) + "\n"
+
+
+def written(value: Any) -> str:
+    """One value as TOML. Durations are the only fractions there are, and are written in seconds."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f'"{value:g}s"' if value == float(f"{value:g}") else f'"{value:f}s"'
+    if isinstance(value, list):
+        return "[" + ", ".join(written(part) for part in value) + "]"
+    if isinstance(value, dict):
+        pairs = (f"{written(key)} = {written(part)}" for key, part in value.items())
+        return "{ " + ", ".join(pairs) + " }" if value else "{}"
+    if isinstance(value, int):
+        return str(value)
+    # JSON's quoting is TOML's, but for U+007F, which TOML wants escaped too.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -17,13 +17,14 @@ class Log:
 
     path: Path
     gid: int = -1
+    uid: int = 0
 
     def open(self) -> int:
         """A descriptor to append to; the caller closes it."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(self.path, flags, 0o640)
         if os.geteuid() == 0 and self.gid >= 0:
-            os.fchown(fd, 0, self.gid)
+            os.fchown(fd, self.uid, self.gid)
         return fd
 
     def rotate(self, limit: int = LIMIT) -> None:

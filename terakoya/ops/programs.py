@@ -15,16 +15,15 @@ from terakoya.ops.processes import Program
 KEPT = ("PATH", "LANG", "LC_ALL", "TZ")
 """What the web-facing processes need of our environment."""
 
+FIRST_FREE_PORT = 1024
+"""Ports below it need a right that only root can give."""
+
 USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def settings_copy(config: Config) -> Path:
     """The settings as they were resolved, readable for the account."""
     return config.storage.runtime / "terakoya.toml"
-
-
-def database_url(config: Config) -> str:
-    return config.database_url
 
 
 def environment(config: Config, account: pwd.struct_passwd) -> dict[str, str]:
@@ -40,7 +39,8 @@ def python(*arguments: object) -> tuple[str, ...]:
 
 
 def log(config: Config, account: pwd.struct_passwd, name: str) -> Log:
-    return Log(config.storage.logs / f"{name}.log", account.pw_gid)
+    # The edge opens its own log by name to write about requests; the others are only given a descriptor.
+    return Log(config.storage.logs / f"{name}.log", account.pw_gid, account.pw_uid if name == "edge" else 0)
 
 
 def launcher(config: Config, account: pwd.struct_passwd) -> Program:
@@ -76,12 +76,12 @@ def gate(config: Config, account: pwd.struct_passwd) -> Program:
     arguments: list[object] = ["-m", "terakoya.edge.gate", "--socket", config.socket("gate")]
     arguments += ["--hub-url", config.public_url, "--user-domain", config.site.user_domain]
     arguments += ["--secure"] if config.secure else []
-    extra = {"TERAKOYA_DATABASE": database_url(config)}
+    extra = {"TERAKOYA_DATABASE": config.database_url}
     return _web(config, account, "gate", python(*arguments), extra=extra)
 
 
 def edge(config: Config, account: pwd.struct_passwd, command: tuple[str, ...]) -> Program:
-    return _web(config, account, "edge", command, low_port=config.port < 1024)
+    return _web(config, account, "edge", command, low_port=config.port < FIRST_FREE_PORT)
 
 
 def task(config: Config, account: pwd.struct_passwd, module: str) -> Program:
