@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from terakoya.commands import config as config_commands
+from terakoya.commands import servers, tokens, users
 from terakoya.commands.common import AsJson, ConfigPath, answer, settings
 
 app = typer.Typer(
@@ -18,6 +21,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+app.add_typer(users.app, name="user")
+app.add_typer(servers.app, name="server")
+app.add_typer(tokens.app, name="token")
+app.add_typer(config_commands.app, name="config")
+
 
 @app.command()
 def up(config: ConfigPath = None) -> None:
@@ -26,6 +34,34 @@ def up(config: ConfigPath = None) -> None:
     from terakoya.supervisor import Supervisor
 
     Supervisor(settings(config), Terminal()).run()
+
+
+@app.command()
+def down(
+    keep_servers: Annotated[bool, typer.Option("--keep-servers", help="Leave users' servers running.")] = False,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop terakoya and every user's server."""
+    from terakoya.commands import running
+
+    running.down(settings(config), keep_servers=keep_servers, as_json=as_json)
+
+
+@app.command()
+def status(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Say what runs: the processes, the address, how many servers."""
+    from terakoya.commands import running
+
+    running.status(settings(config), as_json=as_json)
+
+
+@app.command()
+def doctor(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Check everything that can be wrong, and say how to mend it. Exits with 1 if something is."""
+    from terakoya.commands import doctor as command
+
+    sys.exit(command.run(settings(config), as_json=as_json))
 
 
 @app.command()

@@ -144,6 +144,22 @@ class NotReady(TerakoyaError):
     """
 
 
+class HubSlow(TerakoyaError):
+    """The hub did not do it within {seconds} seconds.
+
+    It may still happen: see `terakoya server list`. The hub's log is {log}.
+    """
+
+    status = 503
+
+
+class StillRunning(TerakoyaError):
+    """Process {pid} did not end within {seconds} seconds.
+
+    End it with `kill -9 {pid}`; users' servers and their kernels are not touched by that.
+    """
+
+
 class NeedsRoot(TerakoyaError):
     """This needs root, because {reason}.
 

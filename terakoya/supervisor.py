@@ -12,17 +12,16 @@ import pwd
 import select
 import signal
 import socket
-import subprocess
 import time
 from collections import deque
 from contextlib import suppress
 from typing import Protocol
 
-from terakoya import configfile, errors
+from terakoya import configfile
 from terakoya.config import Config
 from terakoya.edge import envoy
-from terakoya.errors import KeepsDying, NotReady, SettingsError, TerakoyaError
-from terakoya.ops import account, folders, lock, pamfile, ports, programs, ready, running
+from terakoya.errors import KeepsDying, NotReady, SettingsError
+from terakoya.ops import account, folders, lock, pamfile, ports, programs, ready, running, tasks
 from terakoya.ops.processes import Process, Program
 
 READY_SECONDS = 60.0
@@ -82,7 +81,7 @@ class Supervisor:
             pamfile.ensure()
         self._start(programs.launcher(self.config, self.account))
         self.tell.step("Bringing the database up to date")
-        self.link = self._first_start()
+        self.link = str(tasks.run(self.config, self.account, "terakoya.ops.firststart")["link"])
         edge = self._edge()
         for program in (programs.gate(self.config, self.account), programs.hub(self.config, self.account), edge):
             self._start(program)
@@ -96,34 +95,6 @@ class Supervisor:
         path = self.config.storage.runtime / "envoy.json"
         folders.write_private(path, envoy.text(self.config), gid=self.account.pw_gid)
         return programs.edge(self.config, self.account, tuple(envoy.command(self.config, path)))
-
-    def _first_start(self) -> str:
-        """The one-time link of the welcome page, or "" if somebody was welcomed already."""
-        program = programs.task(self.config, self.account, "terakoya.ops.firststart")
-        log = program.log.open()
-        try:
-            done = subprocess.run(
-                program.command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd="/",
-                env=dict(program.environment),
-                umask=program.umask,
-                check=False,
-            )
-        finally:
-            os.close(log)
-        try:
-            answer = json.loads(done.stdout)
-        except ValueError:
-            said = "\n".join(program.log.tail(1)) or "nothing"
-            reason = f"exit code {done.returncode}"
-            raise KeepsDying(process="hub", reason=reason, said=said, log=program.log.path) from None
-        if "error" in answer:
-            kind: type[TerakoyaError] = getattr(errors, answer["error"])
-            raise kind(**answer["facts"])
-        return str(answer["link"])
 
     def _start(self, program: Program) -> None:
         process = self.processes[program.name] = Process(program)

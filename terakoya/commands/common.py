@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,15 +96,20 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
 
 def ago(at: float | None) -> str:
     """How long ago, in the largest fitting unit."""
-    import time
+    return "never" if at is None else f"{span(time.time() - at)} ago"
 
-    if at is None:
-        return "never"
-    seconds = max(0, int(time.time() - at))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+
+def until(at: float | None) -> str:
+    """How soon, in the largest fitting unit."""
+    return "never" if at is None else f"in {span(at - time.time())}"
+
+
+def span(seconds: float) -> str:
+    """A length of time, in the largest fitting unit."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def size(number: int) -> str:
