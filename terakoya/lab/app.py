@@ -9,6 +9,7 @@ from typing import Any
 from jupyter_server.serverapp import ServerApp
 from jupyterlab.labapp import LabApp
 from tornado.httpserver import HTTPServer
+from traitlets import default
 from traitlets.config import Config
 
 from terakoya.lab import home, settings, trouble
@@ -24,6 +25,10 @@ class NotebookServer(ServerApp):  # type: ignore[misc] # traitlets has no types
     spec: Spec
     listening: socket.socket
     tell: Tell
+
+    @default("no_browser_open_file")  # type: ignore[untyped-decorator]
+    def _no_browser_here(self) -> bool:
+        return True
 
     @property
     def server_name(self) -> str:
@@ -77,7 +82,9 @@ def _build(spec: Spec, listening: int, tell: Tell) -> NotebookServer:
     listener = socket.socket(fileno=listening)
     listener.setblocking(False)
     config = Config(settings.fixed(spec, listener.getsockname()[1]))
-    server = NotebookServer.instance(jpserver_extensions={LabApp.get_extension_package(): True}, config=config)
+    server: NotebookServer = NotebookServer.instance(
+        jpserver_extensions={LabApp.get_extension_package(): True}, config=config
+    )
     server.spec, server.listening, server.tell = spec, listener, tell
     server.initialize(argv=[], starter_extension=LabApp.name, find_extensions=LabApp.load_other_extensions)
     return server

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from terakoya.lab.trouble import CannotServe
+from terakoya.lab.trouble import CannotServeError
 
 
 def settle(spec: dict[str, Any]) -> None:
@@ -30,15 +30,15 @@ def _enter(home: str) -> None:
     try:
         os.chdir(home)
     except FileNotFoundError:
-        raise CannotServe(f"Your home folder {home} does not exist on this machine.") from None
+        raise CannotServeError(f"Your home folder {home} does not exist on this machine.") from None
     except NotADirectoryError:
-        raise CannotServe(f"Your home {home} is not a folder.") from None
+        raise CannotServeError(f"Your home {home} is not a folder.") from None
     except PermissionError:
-        raise CannotServe(f"You may not enter your home folder {home}.") from None
+        raise CannotServeError(f"You may not enter your home folder {home}.") from None
     except OSError as error:
-        raise CannotServe(f"Your home folder {home} can't be opened: {error.strerror}.") from None
+        raise CannotServeError(f"Your home folder {home} can't be opened: {error.strerror}.") from None
     if not os.access(".", os.R_OK | os.X_OK):
-        raise CannotServe(f"You may not read your home folder {home}.")
+        raise CannotServeError(f"You may not read your home folder {home}.")
 
 
 def _use_own_packages() -> None:

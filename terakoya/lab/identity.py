@@ -11,13 +11,14 @@ import json
 from typing import Any
 
 from jupyter_server.auth.identity import IdentityProvider, User
-from tornado import httputil, web
+from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest, ResponseStartLine
 from tornado.routing import Router
+from tornado.web import Application, RequestHandler
 
 _REFUSAL = json.dumps({"status": 403, "message": "This server is reached through terakoya only."}).encode()
 
 
-def carries(headers: httputil.HTTPHeaders, secret: str) -> bool:
+def carries(headers: HTTPHeaders, secret: str) -> bool:
     """Whether `Authorization: token SECRET` is there; compared in constant time. An empty secret fits nothing."""
     scheme, _, value = headers.get("Authorization", "").partition(" ")
     same = hmac.compare_digest(value.strip().encode(), secret.encode())
@@ -30,7 +31,7 @@ class GateIdentity(IdentityProvider):  # type: ignore[misc] # traitlets has no t
     secret = ""
     user_name = ""
 
-    def get_user(self, handler: web.RequestHandler) -> User | None:
+    def get_user(self, handler: RequestHandler) -> User | None:
         if not carries(handler.request.headers, self.secret):
             return None
         handler._token_authenticated = True  # noqa: SLF001 jupyter_server's own mark: no cookie, so no forged request
@@ -48,26 +49,26 @@ class GateIdentity(IdentityProvider):  # type: ignore[misc] # traitlets has no t
 class Door(Router):  # type: ignore[misc] # tornado is skipped by mypy
     """Stands before the web application and turns away every request without the secret."""
 
-    def __init__(self, application: web.Application, secret: str) -> None:
+    def __init__(self, application: Application, secret: str) -> None:
         self._application = application
         self._secret = secret
 
-    def find_handler(self, request: httputil.HTTPServerRequest, **kwargs: Any) -> httputil.HTTPMessageDelegate | None:
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate | None:
         if carries(request.headers, self._secret):
-            return self._application.find_handler(request, **kwargs)  # type: ignore[no-any-return]
+            return self._application.find_handler(request, **kwargs)
         return _Refusal(request.connection)
 
 
-class _Refusal(httputil.HTTPMessageDelegate):  # type: ignore[misc]
-    def __init__(self, connection: httputil.HTTPConnection) -> None:
+class _Refusal(HTTPMessageDelegate):  # type: ignore[misc]
+    def __init__(self, connection: HTTPConnection) -> None:
         self._connection = connection
 
     def data_received(self, chunk: bytes) -> None:
         """Drop it."""
 
     def finish(self) -> None:
-        headers = httputil.HTTPHeaders({"Content-Type": "application/json", "Content-Length": str(len(_REFUSAL))})
-        self._connection.write_headers(httputil.ResponseStartLine("HTTP/1.1", 403, "Forbidden"), headers, _REFUSAL)
+        headers = HTTPHeaders({"Content-Type": "application/json", "Content-Length": str(len(_REFUSAL))})
+        self._connection.write_headers(ResponseStartLine("HTTP/1.1", 403, "Forbidden"), headers, _REFUSAL)
         self._connection.finish()
 
     def on_connection_close(self) -> None:

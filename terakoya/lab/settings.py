@@ -30,7 +30,6 @@ def fixed(spec: Spec, port: int) -> dict[str, Any]:
         "allow_remote_access": True,
         "trust_xheaders": True,
         "open_browser": False,
-        "no_browser_open_file": True,
         "cookie_secret": os.urandom(32),
     }
     return {"ServerApp": server, "IdentityProvider": {"token": ""}}

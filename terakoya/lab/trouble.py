@@ -11,7 +11,7 @@ from jupyter_core.paths import jupyter_config_path
 from traitlets import TraitError
 
 
-class CannotServe(Exception):
+class CannotServeError(Exception):
     """The message is the sentence for the user."""
 
 
@@ -19,7 +19,7 @@ def reason(error: BaseException) -> str:
     """One sentence: what is wrong and, where it can be known, in which file."""
     causes = list(_chain(error))
     for cause in causes:
-        if isinstance(cause, CannotServe):
+        if isinstance(cause, CannotServeError):
             return str(cause)
         if isinstance(cause, TraitError):
             return f"A setting in your Jupyter configuration can't be used: {_one_line(cause)}"

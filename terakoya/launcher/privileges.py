@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_CAPABILITY_SETS = 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,13 +62,19 @@ def verify(account: Account, groups: set[int]) -> None:
     if set(os.getgroups()) != groups:
         raise PrivilegeError(f"process has the groups {os.getgroups()} instead of {sorted(groups)}")
     status = Path("/proc/self/status").read_text()
-    held = {name: mask for name, mask in re.findall(r"^(Cap(?:Prm|Eff|Amb)):\s*(\w+)$", status, re.M) if int(mask, 16)}
-    if held or "CapEff" not in status:
-        raise PrivilegeError(f"process still has the capabilities {held}")
-    for regain in (lambda: os.setresuid(0, 0, 0), lambda: os.setresgid(0, 0, 0)):
-        with suppress(PermissionError):
-            regain()
-            raise PrivilegeError("process could become root again")
+    masks = re.findall(r"^Cap(?:Prm|Eff|Amb):\s*(\w+)$", status, re.MULTILINE)
+    if len(masks) != _CAPABILITY_SETS or any(int(mask, 16) for mask in masks):
+        raise PrivilegeError(f"process has the capability sets {masks}")
+    if _succeeds(os.setresuid) or _succeeds(os.setresgid):
+        raise PrivilegeError("process could become root again")
+
+
+def _succeeds(become: Callable[[int, int, int], None]) -> bool:
+    try:
+        become(0, 0, 0)
+    except PermissionError:
+        return False
+    return True
 
 
 def become_subreaper() -> None:

@@ -13,7 +13,7 @@ import pam
 _internals: Any = importlib.import_module("pam.__internals")
 
 
-class SessionRefused(Exception):
+class SessionRefusedError(Exception):
     """A PAM module did not let the session begin."""
 
 
@@ -21,7 +21,7 @@ class Session:
     """An open PAM session of `user`. No password is involved: who may enter was decided before."""
 
     def __init__(self, service: str, user: str) -> None:
-        """Open it, or raise SessionRefused."""
+        """Open it, or raise SessionRefusedError."""
         self.messages: list[str] = []
         self._pam: Any = pam.PamAuthenticator()
         self._answer = _internals.conv_func(self._converse)  # PAM keeps a pointer: must live as long as the handle
@@ -29,7 +29,7 @@ class Session:
         handle = _internals.PamHandle()
         code = self._pam.pam_start(service.encode(), user.encode(), conversation, handle)
         if code != pam.PAM_SUCCESS:
-            raise SessionRefused(f"pam_start({service!r}) failed with code {code}")
+            raise SessionRefusedError(f"pam_start({service!r}) failed with code {code}")
         self._pam.handle = handle
         self._check("pam_setcred", self._pam.pam_setcred(handle, pam.PAM_ESTABLISH_CRED))
         self._check("pam_open_session", self._pam.open_session())
@@ -50,7 +50,7 @@ class Session:
         reason = self._pam.pam_strerror(self._pam.handle, code).decode(errors="replace")
         self._pam.code = code
         self._pam.end()
-        raise SessionRefused("; ".join([f"{step}: {reason}", *self.messages]))
+        raise SessionRefusedError("; ".join([f"{step}: {reason}", *self.messages]))
 
     def _converse(self, count: int, messages: Any, responses: Any, _data: Any) -> int:
         """Collect what modules have to say; nobody is there to answer a question."""
