@@ -328,6 +328,13 @@ class BadServerName(TerakoyaError):
     """
 
 
+class BadServerOptions(TerakoyaError):
+    """The server can't be started like this: {reason}.
+
+    Leave the option out, or mend it.
+    """
+
+
 class TooManyServers(TerakoyaError):
     """{user} has {limit} servers already, which is the most allowed.
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from terakoya.errors import DatabaseUnavailable
@@ -63,6 +64,8 @@ def _errors_explained() -> Iterator[None]:
         if _is_logic(error):
             raise
         raise DatabaseUnavailable(reason=str(error.orig)) from error
+    except PoolTimeout as error:
+        raise DatabaseUnavailable(reason="too many connections are in use") from error
 
 
 def _is_logic(error: DBAPIError) -> bool:

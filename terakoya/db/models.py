@@ -5,7 +5,19 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, LargeBinary, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 NAMES = {
@@ -31,8 +43,10 @@ class User(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64))
     name_key: Mapped[str] = mapped_column(String(64), unique=True)
-    os_name: Mapped[str] = mapped_column(String(64))
+    os_name: Mapped[str] = mapped_column(String(64), index=True)
     admin: Mapped[bool] = mapped_column(default=False)
+    invited: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Added by an administrator: may enter whatever the rule for entering says."""
     disabled_at: Mapped[float | None]
     created_at: Mapped[float] = mapped_column(default=time.time)
     last_activity: Mapped[float | None] = mapped_column(index=True)
@@ -98,10 +112,12 @@ class Server(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(64), default="")
     state: Mapped[str] = mapped_column(String(16), default="stopped", index=True)
-    wish: Mapped[str] = mapped_column(String(16), default="stopped")
+    wish: Mapped[str] = mapped_column(String(16), default="stopped", index=True)
     reason: Mapped[str] = mapped_column(Text, default="")
     detail: Mapped[str] = mapped_column(Text, default="")
     key: Mapped[str] = mapped_column(String(64), default="")
+    claim_until: Mapped[float | None]
+    """Until then somebody is at work on this start or stop; later anybody may take it over."""
     address: Mapped[str] = mapped_column(String(64), default="")
     secret: Mapped[str] = mapped_column(String(64), default="")
     changed_at: Mapped[float] = mapped_column(default=time.time)

@@ -1,0 +1,27 @@
+"""What the loop does about one server: a function of the row and of what the backend reports, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from terakoya.backends.base import Report
+from terakoya.db.models import Server
+
+Deed = Literal["nothing", "start", "resume", "stop", "finish stop", "note lost", "note exit"]
+
+
+def decide(server: Server, report: Report | None, now: float) -> Deed:
+    """`report` is what the backend says of the row's key; None if it knows nothing of it."""
+    wanted = server.wish == "running" and server.user.disabled_at is None
+    claimed = server.claim_until is not None and server.claim_until > now
+    if server.state in {"stopped", "failed"}:
+        return "start" if wanted else "nothing"
+    if server.state == "stopping":
+        return "nothing" if claimed else "finish stop"
+    if not wanted:
+        return "stop"
+    if server.state == "starting":
+        return "nothing" if claimed else "resume"
+    if report is None:
+        return "note lost"
+    return "note exit" if report.status == "exited" else "nothing"
