@@ -42,7 +42,7 @@ def find(
         return list(session.scalars(page(conditions, sort, offset, limit))), total
 
 
-def page(conditions: list[ColumnElement[bool]], sort: str, offset: int, limit: int) -> Select[tuple[User]]:
+def page(conditions: list[ColumnElement[bool]], sort: str, offset: int, limit: int) -> Select[User]:
     """The query for one page."""
     column = SORTS.get(sort.lstrip("-"), User.name_key)
     order = column.desc() if sort.startswith("-") else column.asc()
@@ -60,7 +60,7 @@ def _conditions(search: str, state: str, admin: bool | None) -> list[ColumnEleme
         folded = unicodedata.normalize("NFKC", search).casefold().replace("\0", "")
         made.append(User.name_key.contains(folded, autoescape=True))
     if admin is not None:
-        made.append(User.admin if admin else ~User.admin)
+        made.append(User.admin == admin)
     if state in STATES:
         made.append(User.id.in_(select(Server.user_id).where(Server.state.in_(STATES[state]))))
     elif state == "inactive":

@@ -20,6 +20,7 @@ from terakoya.config import Config
 from terakoya.db.engine import Database
 from terakoya.db.models import User
 from terakoya.errors import (
+    BadUserName,
     NewPasswordRefused,
     PasswordMustChange,
     SignInRefused,
@@ -67,8 +68,7 @@ async def sign_in(
     attempt = Attempt(name, users.key(name[:LONGEST]), address, user_agent)
     try:
         with throttle.checking(attempt.name_key, attempt.where) as others:
-            if not _readable(name, password, new_password or ""):
-                raise SignInRefused
+            _check_readable(name, password, new_password or "")
             answer, user = await _check(db, backend_auth, attempt, others, password, new_password)
             return await asyncio.to_thread(_enter, db, config, attempt, answer, user)
     except SignInRefused:
@@ -77,10 +77,11 @@ async def sign_in(
         raise
 
 
-def _readable(name: str, *passwords: str) -> bool:
-    """Whether this can be a name and a password at all; some libraries cut at a NUL and believe what is left."""
-    texts = (name, *passwords)
-    return bool(name and passwords[0]) and all("\0" not in text and len(text) <= LONGEST for text in texts)
+def _check_readable(name: str, password: str, new_password: str) -> None:
+    """Refuse what can't be a name and a password; some libraries cut at a NUL and believe what is left."""
+    texts = (name, password, new_password)
+    if not name or not password or any("\0" in text or len(text) > LONGEST for text in texts):
+        raise SignInRefused
 
 
 async def _check(
@@ -131,7 +132,7 @@ def _enter_once(db: Database, config: Config, attempt: Attempt, answer: Answer, 
         cookie, _ = sessions.begin(
             session, user.id, accounts.session_lifetime, accounts.session_idle, attempt.user_agent, attempt.address
         )
-        audit.record(session, user.name, throttle.ENTERED, user.name_key, attempt.where, address=attempt.address)
+        audit.record(session, user.name, throttle.ENTERED, user.name_key, attempt.where, seen_from=attempt.address)
     return cookie, user
 
 
@@ -148,7 +149,7 @@ def _user(session: DatabaseSession, os_name: str, known: User | None) -> User | 
 def _can_be_user(name: str) -> bool:
     try:
         users.check_name(name)
-    except users.BadUserName:
+    except BadUserName:
         return False
     return True
 
@@ -162,5 +163,5 @@ def _note_refusal(db: Database, attempt: Attempt) -> None:
             throttle.REFUSED,
             throttle.target(attempt.name_key, user),
             attempt.where,
-            address=attempt.address,
+            seen_from=attempt.address,
         )

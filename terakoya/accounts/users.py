@@ -1,4 +1,4 @@
-"""Users: adding, finding, disabling. A user is found by a key, so that Alice, alice and ａｌｉｃｅ are one."""
+"""Users: adding, finding, disabling. A user is found by a key, so that Alice, alice and full-width letters are one."""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ def current(connection: Connection) -> str | None:
     """The revision that the database says it has; None for an empty one."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return connection.scalar(text("SELECT version_num FROM alembic_version"))
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
 
 
 def alembic_config(connection: Connection | None = None) -> Any:

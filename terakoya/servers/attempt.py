@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from terakoya.backends.base import Backend, Report
 from terakoya.config import Config
@@ -120,14 +121,10 @@ class Attempt:
     async def _carry_out(self, server: Server) -> None:
         try:
             report = await self._in_turn(server)
-            if not await asyncio.to_thread(life.ready, self.db, server.id, server.key, report.address):
-                raise NotWantedError
+            await self._note(life.ready, server, report.address)
         except NotWantedError:
             await self._leave_nothing(server)
             raise StartFailed(reason="it was stopped meanwhile", hint="Start it again when you need it.") from None
-        except TerakoyaError as error:
-            await self._failed(server, error)
-            raise
         except Exception as error:
             await self._failed(server, error)
             raise
@@ -154,7 +151,7 @@ class Attempt:
         while True:
             try:
                 async with asyncio.timeout(spec.timeout + MARGIN):
-                    return await self.backend.start(spec, self._on_bound)
+                    return await self.backend.start(spec, partial(self._on_bound, server))
             except LauncherUnavailable:
                 if time.monotonic() > until:
                     raise
@@ -165,12 +162,15 @@ class Attempt:
                 ) from None
             await asyncio.sleep(LAUNCHER_PAUSE)
 
-    async def _on_bound(self, address: str) -> None:
-        server = self.server
-        if server is None or not await asyncio.to_thread(life.bound, self.db, server.id, server.key, address):
-            raise NotWantedError
+    async def _on_bound(self, server: Server, address: str) -> None:
+        await self._note(life.bound, server, address)
         server.address = address
         self._reached(server, self.bound)
+
+    async def _note(self, step: Callable[[Database, int, str, str], bool], server: Server, address: str) -> None:
+        """Write how far it has come, if this start is still the one that is wanted."""
+        if not await asyncio.to_thread(step, self.db, server.id, server.key, address):
+            raise NotWantedError
 
     async def _failed(self, server: Server, error: Exception) -> None:
         """Leave nothing of it, and say in the row why."""

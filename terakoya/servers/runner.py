@@ -124,7 +124,7 @@ class Runner:
         """Look on while another process stops it."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self.config.servers.stop_timeout + life.CLAIM):
-                while (await asyncio.to_thread(life.by_id, self.db, server.id)).state == "stopping":
+                while (await asyncio.to_thread(life.by_id, self.db, server.id)).state == "stopping":  # noqa: ASYNC110 it happens in another process
                     await asyncio.sleep(WATCH)
 
     # -- looking on ---------------------------------------------------------------------------------------------------

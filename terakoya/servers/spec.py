@@ -14,6 +14,8 @@ from terakoya.errors import BadServerOptions
 PAGES = ("/lab", "/tree", "/doc")
 """What a server may open with: these and what is below them."""
 
+LONGEST_URL = 512
+
 
 def base_url(user_name: str, server_name: str) -> str:
     """The path of a server, with a slash at both ends."""
@@ -52,6 +54,6 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if url is None:
         return {}
     inside = isinstance(url, str) and any(url == page or url.startswith((f"{page}/", f"{page}?")) for page in PAGES)
-    if not inside or ".." in url or len(url) > 512 or not url.isprintable():
+    if not inside or ".." in url or len(url) > LONGEST_URL or not url.isprintable():
         raise BadServerOptions(reason="default_url must begin with " + " or ".join(PAGES))
     return {"default_url": url}
