@@ -71,9 +71,15 @@ def hub(config: Config, account: pwd.struct_passwd) -> Program:
     return _web(config, account, "hub", python(*arguments, *(["--personal"] if config.personal else [])))
 
 
+def gate_metrics(config: Config) -> Path:
+    """The Unix socket on which the gate tells its counters."""
+    return config.storage.runtime / "gate-metrics.sock"
+
+
 def gate(config: Config, account: pwd.struct_passwd) -> Program:
     """The gate learns its few settings from its arguments; only the database's address may hold a password."""
     arguments: list[object] = ["-m", "terakoya.edge.gate", "--socket", config.socket("gate")]
+    arguments += ["--metrics-socket", gate_metrics(config)]
     arguments += ["--hub-url", config.public_url, "--user-domain", config.site.user_domain]
     arguments += ["--secure"] if config.secure else []
     extra = {"TERAKOYA_DATABASE": config.database_url}

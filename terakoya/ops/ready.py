@@ -22,7 +22,7 @@ def health(config: Config, seconds: float = 2.0) -> str:
 def _status(config: Config, path: str, seconds: float) -> int:
     public = urlsplit(config.public_url)
     connection = http.client.HTTPConnection(public.hostname or "localhost", timeout=seconds)
-    connection.sock = _dial(config, public.hostname or "", seconds)
+    connection.sock = dial(config, public.hostname or "", seconds)
     try:
         connection.request("GET", path, headers={"Host": public.netloc})
         return connection.getresponse().status
@@ -30,7 +30,7 @@ def _status(config: Config, path: str, seconds: float) -> int:
         connection.close()
 
 
-def _dial(config: Config, name: str, seconds: float) -> socket.socket:
+def dial(config: Config, name: str, seconds: float) -> socket.socket:
     """A connection to the edge on this machine, wherever the public name points."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}  # noqa: S104 compared, not bound
     plain = socket.create_connection((everywhere.get(config.host, config.host), config.port), seconds)

@@ -54,7 +54,9 @@ def _default(table: str, field: dataclasses.Field[Any]) -> str:
     if table == "storage" and field.name in {"state", "runtime", "logs"}:
         folders = dict(zip(("state", "runtime", "logs"), default_paths(personal=False)[1:], strict=True))
         return f"`{folders[field.name]}`"
-    default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+    if field.default_factory is not dataclasses.MISSING:
+        return f"`{configfile.written(field.default_factory())}`"
+    default = field.default
     return f"`{duration(default) if isinstance(default, float) else configfile.written(default)}`"
 
 
@@ -68,7 +70,7 @@ def duration(seconds: float) -> str:
 
 def commented(config: Config, tables: list[str]) -> str:
     """The settings in use as TOML, each under its meaning."""
-    lines = []
+    lines: list[str] = []
     for table in tables:
         section = getattr(config, table)
         lines += [*([""] if lines else []), f"[{table}]"]

@@ -6,18 +6,14 @@ launcher itself, so that it works the same whether a hub runs or not; the rows a
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import sys
-from pathlib import Path
 
-from terakoya import configfile
 from terakoya.config import Config
 from terakoya.db import migrate
 from terakoya.db.engine import Database
 from terakoya.errors import TerakoyaError
 from terakoya.launcher.client import LauncherClient
+from terakoya.ops import tasks
 from terakoya.servers import life
 
 AT_ONCE = 32
@@ -31,7 +27,7 @@ async def stop_all(config: Config, db: Database, launcher: LauncherClient) -> di
     keys = {str(server["key"]) for server in await launcher.list()} | rows.keys() - {""}
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def stop(key: str) -> bool:
+    async def stop_one(key: str) -> bool:
         async with places:
             try:
                 await launcher.stop(key, config.servers.stop_timeout)
@@ -41,25 +37,18 @@ async def stop_all(config: Config, db: Database, launcher: LauncherClient) -> di
             await asyncio.to_thread(life.stopped, db, rows[key].id, key)
         return True
 
-    done = await asyncio.gather(*(stop(key) for key in keys))
+    done = await asyncio.gather(*(stop_one(key) for key in keys))
     return {"stopped": sum(done), "left": len(done) - sum(done)}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="terakoya.ops.stopservers")
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--personal", action="store_true")
-    arguments = parser.parse_args()
+def stop(config: Config) -> dict[str, int]:
+    db = Database(config.database_url)
+    migrate.upgrade(db)
     try:
-        config = configfile.load(arguments.config, personal=arguments.personal)
-        db = Database(config.database_url)
-        migrate.upgrade(db)
-        answer: dict[str, object] = dict(asyncio.run(stop_all(config, db, LauncherClient(config.socket("launcher")))))
-    except TerakoyaError as error:
-        answer = {"error": error.code, "facts": {key: str(value) for key, value in error.facts.items()}}
-    json.dump(answer, sys.stdout)
-    return 0
+        return asyncio.run(stop_all(config, db, LauncherClient(config.socket("launcher"))))
+    finally:
+        db.close()
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    tasks.answer(stop)

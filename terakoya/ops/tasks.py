@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pwd
 import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from terakoya import errors
+from terakoya import configfile, errors
 from terakoya.config import Config
 from terakoya.errors import KeepsDying, TerakoyaError
 from terakoya.ops import programs
@@ -41,3 +45,16 @@ def run(config: Config, account: pwd.struct_passwd, module: str) -> dict[str, An
         kind: type[TerakoyaError] = getattr(errors, answer["error"])
         raise kind(**answer["facts"])
     return answer
+
+
+def answer(task: Callable[[Config], Mapping[str, Any]]) -> None:
+    """The other side: do `task` with the settings named in argv, and print what it gives or the error it met."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--personal", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        given = dict(task(configfile.load(arguments.config, personal=arguments.personal)))
+    except TerakoyaError as error:
+        given = {"error": error.code, "facts": {key: str(value) for key, value in error.facts.items()}}
+    json.dump(given, sys.stdout)
