@@ -72,12 +72,12 @@ class Accounts:
         "terakoya", "PAM service that checks passwords (/etc/pam.d/...); where it is missing, `login` is used.", live=True
     )
     minimum_uid: int = _setting(1000, "Accounts of the machine below this number can't sign in.")
-    session_lifetime: Duration = _setting(Duration(14 * 86400), "How long a sign-in lasts at most.", live=True)
+    session_lifetime: Duration = _setting(Duration(14 * 86400.0), "How long a sign-in lasts at most.", live=True)
     session_idle: Duration = _setting(
-        Duration(7 * 86400), "A sign-in ends when it was not used for this long.", live=True
+        Duration(7 * 86400.0), "A sign-in ends when it was not used for this long.", live=True
     )
     token_lifetime: Duration = _setting(
-        Duration(365 * 86400), "The longest life of a token for scripts; also the default.", live=True
+        Duration(365 * 86400.0), "The longest life of a token for scripts; also the default.", live=True
     )
 
 
@@ -87,9 +87,9 @@ class Servers:
 
     default_url: str = _setting("/lab", "What opens first: /lab for JupyterLab, /tree for Notebook.", live=True)
     named: int = _setting(3, "How many named servers a user may have beside the usual one. 0: none.", live=True)
-    start_timeout: Duration = _setting(Duration(60), "A server not ready after this time has failed.", live=True)
+    start_timeout: Duration = _setting(Duration(60.0), "A server not ready after this time has failed.", live=True)
     stop_timeout: Duration = _setting(
-        Duration(10), "A server told to stop may save for this long before it is ended.", live=True
+        Duration(10.0), "A server told to stop may save for this long before it is ended.", live=True
     )
     starts_at_once: int = _setting(8, "How many servers are started at the same moment; the others wait in line.")
     environment: dict[str, str] = _setting({}, "Environment variables given to every server.", live=True)

@@ -207,7 +207,7 @@ def written(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f'"{value:g}s"' if value == float(f"{value:g}") else f'"{value:f}s"'
+        return f'"{value:f}'.rstrip("0").rstrip(".") + 's"'
     if isinstance(value, list):
         return "[" + ", ".join(written(part) for part in value) + "]"
     if isinstance(value, dict):
