@@ -69,7 +69,9 @@ class Accounts:
     """[accounts]: signing in."""
 
     pam_service: str = _setting(
-        "terakoya", "PAM service that checks passwords (/etc/pam.d/...); where it is missing, `login` is used.", live=True
+        "terakoya",
+        "PAM service that checks passwords (/etc/pam.d/...); where it is missing, `login` is used.",
+        live=True,
     )
     minimum_uid: int = _setting(1000, "Accounts of the machine below this number can't sign in.")
     session_lifetime: Duration = _setting(Duration(14 * 86400.0), "How long a sign-in lasts at most.", live=True)
@@ -100,8 +102,10 @@ class Storage:
     """[storage]: where things are kept."""
 
     state: Path = _setting(Path(), "Folder of the database, keys and certificates. Kept across restarts; back it up.")
-    runtime: Path = _setting(Path(), "Folder of sockets and running servers' files. Emptied by a restart of the machine.")
-    logs: Path = _setting(Path(), "Folder of the logs.")
+    runtime: Path = _setting(
+        Path(), "Folder of sockets and running servers' files. Emptied by a restart of the machine."
+    )
+    logs: Path = _setting(Path(), "Folder of the logs of terakoya itself and of users' servers.")
     database: str = _setting(
         "", "Database URL, for example postgresql://user@host/terakoya. Empty: SQLite in the state folder."
     )
@@ -157,6 +161,7 @@ class Config:
             return self.site.url.rstrip("/")
         scheme, usual = ("https", 443) if self.tls else ("http", 80)
         host = "localhost" if self.on_loopback or self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 compared, not bound
+        host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
 
     @property

@@ -497,6 +497,13 @@ class RequestTooLarge(TerakoyaError):
     status = 413
 
 
+class NobodyWouldEnter(TerakoyaError):
+    """No group was chosen, so nobody could enter.
+
+    Choose at least one group, or let everybody with an account enter.
+    """
+
+
 class AlreadySetUp(TerakoyaError):
     """terakoya is set up already.
 

