@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from hashlib import sha256
 from http import HTTPStatus
@@ -13,8 +14,8 @@ from terakoya.edge.decide import Owner, Pass, Policy, Redirect, Request, Visitor
 from terakoya.edge.lookup import DatabaseDown, Lookup
 from terakoya.edge.measure import Measure
 
-OURS = (b"terakoya-", b"__Host-terakoya-")
-"""Cookies whose name begins so never reach a user's server."""
+OURS = re.compile(rb"(?:^|[;,])\s*(?:__Host-)?terakoya-[^;,]*")
+"""Cookies whose name begins so never reach a user's server. The edge joins several Cookie headers with commas."""
 
 COOKIES_TRIED = 4
 """A page may have planted cookies of our name beside the real one; so many are looked at."""
@@ -31,6 +32,7 @@ class Answerer:
         self.activity = activity
         self.measure = measure
         self._cookie = policy.cookie.encode() + b"="
+        self._session = re.compile(rb"(?:^|[;,])\s*" + re.escape(self._cookie) + rb"([^;,\s]+)")
 
     def answer(self, method: str, url: bytes, headers: dict[bytes, bytes]) -> bytes:
         began = time.perf_counter()
@@ -65,7 +67,7 @@ class Answerer:
         if found is not None or self._cookie not in cookie:
             return found
         first = None
-        for value in self._sessions_in(cookie):
+        for value in self._session.findall(cookie)[:COOKIES_TRIED]:
             visitor = self.lookup.session(sha256(value).digest())
             if visitor is None:
                 continue
@@ -73,11 +75,6 @@ class Answerer:
             if visitor.expires_at is not None and now < visitor.expires_at and _fits(visitor, request):
                 return visitor
         return first
-
-    def _sessions_in(self, cookie: bytes) -> list[bytes]:
-        start = len(self._cookie)
-        parts = (part.strip() for part in cookie.split(b";"))
-        return [part[start:] for part in parts if part.startswith(self._cookie)][:COOKIES_TRIED]
 
     def _owner(self, request: Request) -> Owner | None:
         where = place(request.path)
@@ -141,10 +138,7 @@ def _pass(decision: Pass, cookie: bytes) -> bytes:
 
 def strip(cookie: bytes) -> bytes:
     """The Cookie header without our own cookies."""
-    if b"terakoya-" not in cookie:
-        return cookie
-    parts = (part.strip() for part in cookie.split(b";"))
-    return b"; ".join(part for part in parts if part and not part.startswith(OURS))
+    return OURS.sub(b"", cookie).strip(b";, ") if b"terakoya-" in cookie else cookie
 
 
 def _redirect(decision: Redirect) -> bytes:

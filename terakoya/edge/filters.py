@@ -94,10 +94,11 @@ def _ask_the_gate() -> dict[str, Any]:
     """Every request to a server is answered for by the gate; without its answer nothing passes."""
     back_off = {"base_interval": "0.05s", "max_interval": "0.5s"}
     retry = {"retry_on": "connect-failure,refused-stream,reset", "num_retries": 20, "retry_back_off": back_off}
+    refused = {"patterns": [{"exact": name} for name in ("content-type", "cache-control", "vary", "location")]}
     answered = {"patterns": [{"exact": name} for name in FROM_THE_GATE]}
     service = {
         "server_uri": {"uri": "http://gate", "cluster": "gate", "timeout": "10s"},
-        "authorization_response": {"allowed_upstream_headers": answered},
+        "authorization_response": {"allowed_upstream_headers": answered, "allowed_client_headers": refused},
         "retry_policy": retry,
     }
     return typed(
@@ -120,12 +121,11 @@ def _compressor(method: str) -> dict[str, Any]:
     )
     kind = f"compression.{method}.compressor.v3.{method.capitalize()}"
     library = typed(f"envoy.compression.{method}.compressor", kind, **settings)
-    common = {"min_content_length": 860}
+    common = {"min_content_length": 860, "content_type": COMPRESSIBLE}
     return typed(
         f"envoy.filters.http.compressor.{method}",
         "filters.http.compressor.v3.Compressor",
         response_direction_config={"common_config": common, "weaken_etag_on_compress": True},
-        content_type=COMPRESSIBLE,
         compressor_library=library,
         choose_first=method == "brotli",
     )

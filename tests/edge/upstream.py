@@ -1,4 +1,4 @@
-"""A small server in a user's place: says what reached it. Run as `python upstream.py PORT`, or PATH of a Unix socket."""
+"""A small server in a user's place: says what reached it. Argument: a port, or the path of a Unix socket."""
 
 import asyncio
 import hashlib
