@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import resource
 import signal
 import subprocess
@@ -46,7 +47,8 @@ class Program:
             options += ["--no-new-privs"]
         if self.account:
             kept = "-all,+net_bind_service" if self.low_port else "-all"
-            options += ["--reuid", self.account, "--regid", self.account, "--init-groups"]
+            entry = pwd.getpwnam(self.account)
+            options += ["--reuid", str(entry.pw_uid), "--regid", str(entry.pw_gid), "--init-groups"]
             options += ["--inh-caps", kept, "--ambient-caps", kept, "--bounding-set", kept]
         return ["setpriv", *options, "--", *self.argv]
 
