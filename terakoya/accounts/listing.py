@@ -36,25 +36,26 @@ def find(
     limit: int = 100,
 ) -> tuple[list[User], int]:
     """A page of users and how many there are in all. Two queries, whatever their number."""
-    conditions = _conditions(search, state, admin)
+    chosen = conditions(search, state, admin)
     with db.reading() as session:
-        total = session.scalar(select(func.count()).select_from(User).where(*conditions)) or 0
-        return list(session.scalars(page(conditions, sort, offset, limit))), total
+        total = session.scalar(select(func.count()).select_from(User).where(*chosen)) or 0
+        return list(session.scalars(page(chosen, sort, offset, limit))), total
 
 
-def page(conditions: list[ColumnElement[bool]], sort: str, offset: int, limit: int) -> Select[User]:
+def page(chosen: list[ColumnElement[bool]], sort: str, offset: int, limit: int) -> Select[User]:
     """The query for one page."""
     column = SORTS.get(sort.lstrip("-"), User.name_key)
     order = column.desc() if sort.startswith("-") else column.asc()
     if column is User.last_activity:
         order = order.nulls_last()
-    query = select(User).where(*conditions).order_by(order)
+    query = select(User).where(*chosen).order_by(order)
     if column is not User.name_key:
         query = query.order_by(User.id)
     return query.offset(offset).limit(limit)
 
 
-def _conditions(search: str, state: str, admin: bool | None) -> list[ColumnElement[bool]]:
+def conditions(search: str, state: str, admin: bool | None) -> list[ColumnElement[bool]]:
+    """What the parts of a search mean."""
     made: list[ColumnElement[bool]] = []
     if search:
         folded = unicodedata.normalize("NFKC", search).casefold().replace("\0", "")

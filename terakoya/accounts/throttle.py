@@ -50,7 +50,7 @@ def target(name_key: str, user: User | None) -> str:
 
 def wait(failures: int) -> float:
     """Seconds to leave between attempts after so many failures in a row."""
-    return 0.0 if failures < FREE else min(2.0 ** (failures - FREE + 1), LONGEST)
+    return 0.0 if failures < FREE else min(2.0 ** min(failures - FREE + 1, 10), LONGEST)
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def by_id(db: Database, user_id: int) -> User:
 
 def lookup(session: DatabaseSession, name: str) -> User | None:
     """The user of this name within a transaction, or None."""
-    if len(name) > LONGEST or "\0" in name:  # no such name was ever let in, and PostgreSQL takes no NUL
+    if len(name) > LONGEST or not name.isprintable():  # no such name was ever let in, and databases take no NUL
         return None
     return session.scalar(select(User).where(User.name_key == key(name)))
 

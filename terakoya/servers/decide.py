@@ -20,8 +20,10 @@ def decide(server: Server, report: Report | None, now: float) -> Deed:
         return "nothing" if claimed else "finish stop"
     if not wanted:
         return "stop"
+    if server.state == "starting" and claimed:
+        return "nothing"
+    if report is not None and report.status == "exited":
+        return "note exit"
     if server.state == "starting":
-        return "nothing" if claimed else "resume"
-    if report is None:
-        return "note lost"
-    return "note exit" if report.status == "exited" else "nothing"
+        return "resume"
+    return "note lost" if report is None else "nothing"

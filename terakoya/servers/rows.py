@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as DatabaseSession
 from sqlalchemy.orm import joinedload
@@ -149,6 +149,10 @@ def remove(db: Database, server_id: int) -> None:
 
 def unsettled(db: Database) -> list[Server]:
     """Every server that runs, is on its way, or should run, with its user loaded: what the loop looks at."""
-    query = select(Server).where(or_(Server.state.in_(ACTIVE), Server.wish == "running"))
     with db.reading() as session:
-        return list(session.scalars(query.options(joinedload(Server.user))))
+        return list(session.scalars(unsettled_query().options(joinedload(Server.user))))
+
+
+def unsettled_query() -> Select[Server]:
+    """The query for it: both halves have an index, and the many that rest are not read."""
+    return select(Server).where(or_(Server.state.in_(ACTIVE), Server.wish == "running"))
