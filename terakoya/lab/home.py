@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import locale
 import os
 import site
@@ -19,11 +20,18 @@ def settle(spec: dict[str, Any]) -> None:
     """Enter the home and undo what was remembered about another user's before the fork."""
     _enter(spec["home"])
     Path(spec["runtime_dir"]).mkdir(mode=0o700, parents=True, exist_ok=True)
-    tempfile.tempdir = None
+    _forget_root()
     with suppress(locale.Error):
         locale.setlocale(locale.LC_CTYPE, "")
     time.tzset()
     _use_own_packages()
+
+
+def _forget_root() -> None:
+    """What modules worked out while they were imported, as root and without a home."""
+    tempfile.tempdir = None
+    if trash := sys.modules.get("send2trash.plat_other"):
+        importlib.reload(trash)
 
 
 def _enter(home: str) -> None:

@@ -23,6 +23,7 @@ _LAZY = (
     "IPython.core.interactiveshell",
     "IPython.display",
     "anyio._backends._asyncio",
+    "babel.dates",
     "babel.numbers",
     "difflib",
     "encodings.idna",
