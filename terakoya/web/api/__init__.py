@@ -10,16 +10,16 @@ from terakoya.errors import NotInApi, WrongMethod
 from terakoya.web.api import activity, description, groups, info, listing, progress, servers, tokens, users
 from terakoya.web.api.route import ApiRoute
 
+BASE = "/hub/api"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 PARTS = (info, users, listing, servers, progress, tokens, activity, groups, description)
 
 
 def router() -> APIRouter:
     """All of it, to be included in the application without a prefix."""
-    made = APIRouter(prefix="/hub/api")
-    for part in PARTS:
-        made.include_router(part.routes)
-    made.include_router(_rest())
+    made = APIRouter()
+    for routes in (*(part.routes for part in PARTS), _rest()):
+        made.include_router(routes, prefix=BASE)
     return made
 
 
@@ -38,5 +38,5 @@ def _rest() -> APIRouter:
 
 def _is_there(part: APIRouter, request: Request) -> bool:
     """Whether the address exists and only takes other methods."""
-    scope = {**request.scope, "path": request.scope["path"].removeprefix("/hub/api"), "root_path": ""}
+    scope = {**request.scope, "path": request.scope["path"].removeprefix(BASE), "root_path": ""}
     return any(route.matches(scope)[0] is Match.PARTIAL for route in part.routes)

@@ -44,14 +44,14 @@ class UserChange(Body):
 
 
 class StartOptions(Body):
-    """Kept with the server and shown as its `user_options`."""
+    """`user_options`: `default_url`, what the server opens with. Older clients send the options themselves."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
     user_options: dict[str, Any] | None = None
+    display_name: str | None = Field(default=None, description="not kept: the name is shown")
 
     def options(self) -> dict[str, Any]:
-        """Older clients send the options themselves as the body."""
         return dict(self.model_extra or {}) if self.user_options is None else self.user_options
 
 

@@ -34,16 +34,18 @@ class Wanted:
     name_filter: str
     sort: Order
     part: Page
+    stopped: bool
 
 
 def wanted(
     part: Annotated[Page, Depends(page)],
+    stopped: Stopped,
     state: Annotated[State | None, Query(description="whether a server runs, or answers")] = None,
     name_filter: Annotated[str, Query(max_length=200, description="a part of the name")] = "",
     sort: Annotated[Order, Query(description='with "-" before it the other way round')] = "id",
 ) -> Wanted:
     """A dependency: the query."""
-    return Wanted(state, name_filter, sort, part)
+    return Wanted(state, name_filter, sort, part, stopped)
 
 
 @routes.get("/users")
@@ -53,17 +55,13 @@ def listed(
     who: AnyCaller,
     where: Where,
     which: Annotated[Wanted, Depends(wanted)],
-    *,
-    include_stopped_servers: Stopped = False,
 ) -> Any:
     """List users, those only that the scope `list:users` covers."""
     who.demand("list:users")
     reach = who.grants.reaches["list:users"]
     found, total = _all(hub.db, which) if reach is None else _few(hub.db, reach, which)
     servers = rows.of_users(hub.db, [user.id for user in found])
-    models = [
-        user_model(user, servers[user.id], where, who.grants, include_stopped=include_stopped_servers) for user in found
-    ]
+    models = [user_model(user, servers[user.id], where, who.grants, include_stopped=which.stopped) for user in found]
     return which.part.answer(request, [model for model in models if model], total)
 
 

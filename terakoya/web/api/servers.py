@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -42,31 +43,44 @@ def show(hub: TheHub, who: AnyCaller, where: Where, user: str, name: str = "") -
 async def start(hub: TheHub, who: AnyCaller, wanted: Options, user: str, name: str = "") -> Response:
     """Start a server: 201 once it is ready, 202 if it is still on its way, 400 if it runs already."""
     to = await run_in_threadpool(fetch, hub, who, user, "start:servers", server=name)
-    server = await _begin(hub, to.user, name, wanted.options())
-    if server.state == "running":
-        return Response(status_code=201)
-    ready = await _within(hub.runner.wait_ready(server.id))
+    known = await run_in_threadpool(_known, hub, to.user, name)
+    if known is not None and known.state == "running":
+        raise ServerAlreadyRunning(user=to.user.name)
+    if known is not None and known.state == "starting":
+        return Response(status_code=202)
+    ready = await _within(_start(hub, to.user, name, wanted.options() or None))
     return Response(status_code=201 if ready else 202)
 
 
-async def _begin(hub: Hub, owner: User, name: str, options: dict[str, Any]) -> Server:
-    known = await run_in_threadpool(_known, hub, owner, name)
-    if known is not None and known.state == "running":
-        raise ServerAlreadyRunning(user=owner.name)
-    return await requests.request_start(hub.db, hub.runner, owner, name, options or None)
+async def _start(hub: Hub, owner: User, name: str, options: dict[str, Any] | None) -> None:
+    server = await requests.request_start(hub.db, hub.runner, owner, name, options)
+    if server.state != "running":
+        await hub.runner.wait_ready(server.id)
 
 
 def _known(hub: Hub, owner: User, name: str) -> Server | None:
     return next((server for server in rows.of_users(hub.db, [owner.id])[owner.id] if server.name == name), None)
 
 
-async def _within(work: Any) -> bool:
-    """Whether `work` was done while we waited; if not, it goes on."""
-    task = asyncio.ensure_future(work)
+async def _within(work: Coroutine[Any, Any, None]) -> bool:
+    """Whether `work` was done while we waited; if not, it goes on, and its row tells what became of it."""
+    task = asyncio.create_task(work)
+    _going_on.add(task)
+    task.add_done_callback(_over)
     done, _ = await asyncio.wait({task}, timeout=PATIENCE)
     for one in done:
         one.result()
     return bool(done)
+
+
+_going_on: set[asyncio.Task[None]] = set()
+"""The event loop itself keeps no task alive."""
+
+
+def _over(task: asyncio.Task[None]) -> None:
+    _going_on.discard(task)
+    if not task.cancelled():
+        task.exception()
 
 
 @routes.delete("/users/{user}/server", status_code=204, openapi_extra=documented(StopOptions))
@@ -90,6 +104,5 @@ async def stop(hub: TheHub, who: AnyCaller, wanted: Stop, user: str, name: str =
 
 
 async def _stop(hub: Hub, owner: User, server: Server, *, remove: bool) -> None:
-    await requests.request_stop(hub.db, hub.runner, owner, server.name)
-    if remove:
-        await run_in_threadpool(rows.remove, hub.db, server.id)
+    ending = requests.request_remove if remove else requests.request_stop
+    await ending(hub.db, hub.runner, owner, server.name)

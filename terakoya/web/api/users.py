@@ -12,7 +12,7 @@ from starlette.responses import Response
 from terakoya.accounts import users
 from terakoya.db.models import User
 from terakoya.errors import BadApiRequest, NoSuchUser, NoSystemAccount, UserExists
-from terakoya.servers import rows
+from terakoya.servers import requests, rows
 from terakoya.web.api.bodies import NewUser, NewUsers, UserChange, body, documented
 from terakoya.web.api.caller import AnyCaller, Caller, Target, TheHub, Where, target
 from terakoya.web.api.models import READABLE, Addresses, is_active, user_model
@@ -22,7 +22,15 @@ from terakoya.web.state import Hub
 
 routes = APIRouter(route_class=ApiRoute, tags=["users"])
 
-Stopped = Annotated[bool, Query(description="also show servers that do not run")]
+
+def _stopped_too(
+    include_stopped_servers: Annotated[str, Query(description="1: also show servers that do not run")] = "0",
+) -> bool:
+    """As clients write it: `?include_stopped_servers` alone means yes."""
+    return include_stopped_servers.lower() not in {"0", "false"}
+
+
+Stopped = Annotated[bool, Depends(_stopped_too)]
 
 
 def shown(hub: Hub, user: User, where: Addresses, grants: Grants, *, include_stopped: bool = False) -> dict[str, Any]:
@@ -31,10 +39,10 @@ def shown(hub: Hub, user: User, where: Addresses, grants: Grants, *, include_sto
 
 
 @routes.get("/user")
-def myself(hub: TheHub, who: AnyCaller, where: Where, *, include_stopped_servers: Stopped = False) -> dict[str, Any]:
+def myself(hub: TheHub, who: AnyCaller, where: Where, stopped: Stopped) -> dict[str, Any]:
     """Whom the token or the session belongs to, and its scopes. Any valid token may ask."""
     knowing = who.grants.knowing(who.user.name_key)
-    model = shown(hub, who.user, where, knowing, include_stopped=include_stopped_servers)
+    model = shown(hub, who.user, where, knowing, include_stopped=stopped)
     token = f"a{who.token.id}" if who.token else None
     return model | {"groups": [], "scopes": who.grants.written(), "token_id": token, "session_id": None}
 
@@ -76,11 +84,10 @@ def show(
     hub: TheHub,
     to: Annotated[Target, Depends(target(*READABLE))],
     where: Where,
-    *,
-    include_stopped_servers: Stopped = False,
+    stopped: Stopped,
 ) -> dict[str, Any]:
     """One user, with the fields that the caller's scopes show."""
-    return shown(hub, to.user, where, to.caller.grants, include_stopped=include_stopped_servers)
+    return shown(hub, to.user, where, to.caller.grants, include_stopped=stopped)
 
 
 @routes.post("/users/{user}", status_code=201, openapi_extra=documented(NewUser))
@@ -117,5 +124,5 @@ async def remove(hub: TheHub, to: Annotated[Target, Depends(target("delete:users
     for server in servers[to.user.id]:
         if is_active(server):
             await hub.runner.stop(server.id)
-    await run_in_threadpool(users.remove, hub.db, to.user.name, to.caller.user.name)
+    await requests.request_remove_user(hub.db, hub.runner, to.user.name, to.caller.user.name)
     return Response(status_code=204)
