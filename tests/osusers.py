@@ -1,7 +1,7 @@
 """Real accounts of the machine for tests: made with useradd, removed afterwards, also after a failure.
 
-In a test module: `from tests.osusers import OsUsers, os_users` and take the fixture `os_users`; or in a conftest
-`pytest_plugins`-free: import the fixture there. Names begin with "tk".
+In a conftest.py: `from tests.osusers import open_folder, os_users` (and name them in `__all__`); in a test take the
+fixture `os_users` and call `os_users.make("alice")`. Names of accounts begin with "tk".
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import fcntl
 import os
 import pwd
 import secrets
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +41,9 @@ class OsUsers:
     def __init__(self) -> None:
         self.made: list[str] = []
 
-    def make(self, cast: str = "", *, password: str | None = None, shell: str = "/bin/bash", home: bool = True) -> OsUser:
+    def make(
+        self, cast: str = "", *, password: str | None = None, shell: str = "/bin/bash", home: bool = True
+    ) -> OsUser:
         """A new account called tk<cast><random>; no two are called the same, in any process."""
         name = f"{PREFIX}{cast}{secrets.token_hex(4)}"[:32]
         password = secrets.token_urlsafe(12) if password is None else password
@@ -50,7 +54,7 @@ class OsUsers:
             run("chpasswd", stdin=f"{name}:{password}\n")
         entry = pwd.getpwnam(name)
         if home:
-            os.chmod(entry.pw_dir, 0o700)
+            Path(entry.pw_dir).chmod(0o700)
         return OsUser(name, password, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir))
 
     def change(self, program: str, *arguments: str) -> None:
@@ -78,6 +82,21 @@ def module_os_users() -> Iterator[OsUsers]:
     yield from _users()
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may pass through. pytest's own is not: each run shuts its parent again."""
+    yield from folder_for_all()
+
+
+def folder_for_all() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="terakoya-test-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _users() -> Iterator[OsUsers]:
     if os.geteuid() != 0:
         pytest.skip("needs root, to make accounts")
@@ -98,7 +117,7 @@ def run(*command: str, stdin: str = "") -> str:
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
     """useradd and friends give up when another one holds /etc/passwd; so take turns, in all processes."""
-    with open(os.open(_LOCK, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
+    with _LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -24,7 +24,7 @@ from terakoya.launcher.records import Records
 from terakoya.launcher.server import Means
 from terakoya.launcher.service import Service, listen
 
-_LOCK_SECONDS = 10.0
+_LOCK_SECONDS = 5.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -82,6 +82,7 @@ async def _run(options: argparse.Namespace) -> None:
     working: list[asyncio.Task[None]] = [
         asyncio.create_task(fork_server.run()),
         asyncio.create_task(service.serve(listener)),
+        asyncio.create_task(service.tend()),
     ]
     waiting = asyncio.create_task(ending.wait())
     await asyncio.wait([*working, waiting], return_when=asyncio.FIRST_COMPLETED)

@@ -88,10 +88,11 @@ class ForkServer:
         """One process from start to end; whether it became ready."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
+        before = self.generation
         try:
             self.pid = _spawn(self._python, theirs)
             theirs.close()
-            self._remember()
+            self._remember(ready=False)
             return await self._listen(ours)
         except OSError as error:
             await self._set(None, PreloadError("Notebook servers can't be started here.", str(error)))
@@ -100,7 +101,7 @@ class ForkServer:
             theirs.close()
             ours.close()
             if self.pid:
-                await self._ended()
+                await self._ended(was_ready=self.generation > before)
 
     async def _listen(self, ours: socket.socket) -> bool:
         was_ready = False
@@ -108,6 +109,7 @@ class ForkServer:
             event = json.loads(packet)
             if event.get("event") == "preloaded":
                 was_ready = True
+                self._remember(ready=True)
                 self.generation += 1
                 log.info("fork server %d is ready after %.2f s", self.pid, event.get("seconds", 0))
                 await self._set(ours, None)
@@ -119,8 +121,10 @@ class ForkServer:
             await self._set(None, PreloadError("Notebook servers can't be started here.", "the fork server died"))
         return was_ready
 
-    async def _ended(self) -> None:
-        """It ends when its socket is closed; one that hangs is killed."""
+    async def _ended(self, *, was_ready: bool) -> None:
+        """It ends when its socket is closed. One that hangs, or is still importing, is killed."""
+        if not was_ready:
+            os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
                 log.warning("fork server %d ended (%d)", self.pid, await processes.reap(self.pid))
@@ -135,20 +139,21 @@ class ForkServer:
             self._socket, self._failure = sock, failure
             self._changed.notify_all()
 
-    def _remember(self) -> None:
+    def _remember(self, *, ready: bool) -> None:
         if process := Process.now(self.pid):
             new = self._note.with_suffix(".new")
-            new.write_text(json.dumps({"pid": process.pid, "started": process.started}))
+            new.write_text(json.dumps({"pid": process.pid, "started": process.started, "ready": ready}))
             new.replace(self._note)
 
 
 async def end_earlier(note: Path, seconds: float = 5.0) -> None:
     """Wait for the fork server of a launcher that died: it may still have requests to work off, then it ends."""
     try:
-        earlier = Process(**json.loads(note.read_text()))  # noqa: ASYNC240 a line in memory
-    except (OSError, ValueError, TypeError):
+        fields = json.loads(note.read_text())  # noqa: ASYNC240 a line in memory
+        earlier = Process(fields["pid"], fields["started"])
+    except (OSError, ValueError, TypeError, KeyError):
         return
-    if not await earlier.gone(seconds):
+    if not fields.get("ready") or not await earlier.gone(seconds):
         earlier.kill(signal.SIGKILL)
         await earlier.gone(seconds)
 

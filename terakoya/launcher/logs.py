@@ -9,6 +9,7 @@ from pathlib import Path
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LINES, BYTES = 60, 8192
+LONGEST = 32 * 1024 * 1024
 
 
 def path(folder: Path, os_name: str, base_url: str) -> Path:
@@ -32,6 +33,13 @@ def open_new(log: Path, gid: int | None) -> int:
     if gid is not None:
         os.fchown(descriptor, -1, gid)
     return descriptor
+
+
+def bound(log: Path) -> None:
+    """Begin again where a log has grown too long: what a user prints must not fill the machine's disk."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LONGEST:
+            os.truncate(log, 0)
 
 
 def tail(log: Path) -> str:

@@ -114,6 +114,14 @@ def owner(pid: int) -> int | None:
     return None
 
 
+def name(pid: int) -> str:
+    """What a process calls itself; "" if there is none."""
+    try:
+        return (PROC / str(pid) / "comm").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def everyone() -> list[int]:
     return [int(name) for name in os.listdir(PROC) if name.isdigit()]  # noqa: PTH208 names are enough, and faster
 

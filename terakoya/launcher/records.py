@@ -109,4 +109,4 @@ def _record(fields: dict[str, Any]) -> Record:
     fields["log"] = Path(fields["log"])
     fields["group"] = Group(tuple(Path(path) for path in fields["group"]))
     record = Record(**fields)
-    return record if record.boot == boot_id() else replace(record, keeper=None, server=None)
+    return record if record.boot == boot_id() else replace(record, keeper=None, server=None, port=0)

@@ -62,6 +62,9 @@ class Server:
     def __init__(self, means: Means, record: Record) -> None:
         self.record = record
         self._means = means
+        # Kept open until the server is stopped for good: while the hub may still send requests to the port,
+        # no other user's process can take it.
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._bound = asyncio.Event()
         self._settled = asyncio.Event()
         """It is ready, or never will be."""
@@ -84,13 +87,15 @@ class Server:
         server._live(server._start(request, person))
         return server
 
-    @classmethod
-    def recover(cls, means: Means, record: Record) -> Server:
-        """Take up again what an earlier launcher started."""
-        server = cls(means, record)
-        server._bound.set()
-        server._live(server._take_up())
-        return server
+    @property
+    def half_started(self) -> bool:
+        """An earlier launcher ended before it knew what was forked: nobody can say that this ever started."""
+        return self.record.status == "starting" and self.record.server is None
+
+    def take_up(self) -> None:
+        """Go on with what an earlier launcher started."""
+        self._bound.set()
+        self._live(self._take_up())
 
     @property
     def failure(self) -> StartError | None:
@@ -154,11 +159,10 @@ class Server:
         means.records.make(self.record, person.gid if means.root else None)
         log_file = logs.open_new(self.record.log, means.log_gid)
         try:
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-                listener.bind(("127.0.0.1", 0))
-                listener.listen(1024)
-                self._note(port=listener.getsockname()[1], group=means.cgroups.make(key))
-                events = await self._hand_over(self._packet(request, person), listener, log_file)
+            self._listener.bind(("127.0.0.1", 0))
+            self._listener.listen(1024)
+            self._note(port=self._listener.getsockname()[1], group=means.cgroups.make(key))
+            events = await self._hand_over(self._packet(request, person), log_file)
         finally:
             os.close(log_file)
         self._bound.set()
@@ -181,13 +185,13 @@ class Server:
             "cgroup_tasks": self.record.group.task_files,
         }
 
-    async def _hand_over(self, packet: Mapping[str, Any], listener: socket.socket, log_file: int) -> Events:
+    async def _hand_over(self, packet: Mapping[str, Any], log_file: int) -> Events:
         """Until it is forked. A fork server that dies before it forked has done nothing: the next one is asked."""
         for _ in range(_TRIES):
             reading, writing = os.pipe2(os.O_CLOEXEC)
             events = await Events.of(reading)
             try:
-                await self._means.fork_server.send(packet, [listener.fileno(), log_file, writing])
+                await self._means.fork_server.send(packet, [self._listener.fileno(), log_file, writing])
             finally:
                 os.close(writing)
             first = await self._first(events)
@@ -254,8 +258,8 @@ class Server:
         record = self.record
         if record.status == "exited":
             self._settled.set()
-        elif record.server is None:
-            await self._exited("terakoya was restarted while it started.", "")
+        elif record.server is None:  # of before the machine was restarted
+            await self._exited("The machine was restarted.", "")
         elif record.status == "starting" and record.server.alive and not await self._answers():
             await self._exited(f"It was not ready after {record.timeout:g} seconds.", logs.tail(record.log))
         else:
@@ -310,6 +314,7 @@ class Server:
             await asyncio.wait([self._life])
         code = self._means.records.exit_code(self.record.key)
         self._means.records.remove(self.record.key)
+        self._listener.close()
         return code
 
     async def _exited(self, reason: str, detail: str) -> None:
@@ -341,7 +346,9 @@ class Server:
             folder = str(self._means.records.user_folder(record.key)).encode()
             pids = self._tree(processes.children()) | processes.with_environment(folder, record.uid)
         if record.port and not record.server:
-            pids |= processes.holders(record.port)
+            # The port may be somebody else's by now: only our own keepers and the user's own processes count.
+            found = processes.holders(record.port)
+            pids |= {p for p in found if processes.owner(p) == record.uid or processes.name(p).startswith("terakoya-")}
         pids -= {os.getpid(), self._means.fork_server.pid}
         return {process for pid in pids if (process := Process.now(pid))}
 

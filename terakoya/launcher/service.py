@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from terakoya import __version__
-from terakoya.launcher import forking, pam, processes, protocol
+from terakoya.launcher import forking, logs, pam, processes, protocol
 from terakoya.launcher.helpers import HelperError, Helpers
 from terakoya.launcher.people import Person, Who
 from terakoya.launcher.protocol import BadRequestError
@@ -25,6 +25,7 @@ log = logging.getLogger("terakoya.launcher")
 SIGN_INS_AT_ONCE, SIGN_IN_SECONDS = 16, 30
 LOOK_UPS_AT_ONCE, LOOK_UP_SECONDS = 8, 15
 _LINE_SECONDS = 10.0
+_LOG_SECONDS = 2.0
 
 Answers = AsyncIterator[dict[str, Any]]
 
@@ -54,8 +55,21 @@ class Service:
         """Find what earlier launchers started."""
         await forking.end_earlier(self._note)
         for record in self._means.records.load():
-            self._servers[record.key] = Server.recover(self._means, record)
-            log.info("found %s of %s: %s", record.key, record.os_name, record.status)
+            server = Server(self._means, record)
+            if server.half_started:
+                log.info("%s of %s was cut off in its start", record.key, record.os_name)
+                await server.stop(0)
+            else:
+                log.info("found %s of %s: %s", record.key, record.os_name, record.status)
+                self._servers[record.key] = server
+                server.take_up()
+
+    async def tend(self) -> None:
+        """Look after the logs, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOG_SECONDS)
+            for server in list(self._servers.values()):
+                logs.bound(server.record.log)
 
     async def serve(self, listener: socket.socket) -> None:
         """Answer until cancelled."""
@@ -80,12 +94,8 @@ class Service:
 
     async def _conversation(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Answers:
         uid = _peer(writer.get_extra_info("socket"))
-        if uid not in self._peers:
-            log.warning("refused a connection of user %d", uid)
-            yield {"error": "refused", "message": "this socket is not for you"}
-            return
         try:
-            request = protocol.decode(await _line(reader))
+            request = self._allowed(uid, await _line(reader))
             async for answer in self._verbs[request["verb"]](request):
                 yield answer
         except BadRequestError as error:
@@ -94,6 +104,11 @@ class Service:
         except HelperError as error:
             log.error("a helper failed: %s", error)  # noqa: TRY400 the traceback says no more
             yield {"error": "unavailable", "message": "the machine's accounts can't be looked up at the moment"}
+
+    def _allowed(self, uid: int, line: bytes) -> dict[str, Any]:
+        if uid not in self._peers:
+            raise BadRequestError("refused", f"this socket is not for user {uid}")
+        return protocol.decode(line)
 
     # -- people --------------------------------------------------------------------------------------------------------
 
@@ -156,6 +171,7 @@ class Service:
         yield {
             "version": __version__,
             "pam_service": self._means.pam_service,
+            "minimum_uid": self._who.minimum_uid,
             "root": self._means.root,
             "cgroups": self._means.cgroups.kind,
             "fork_server": self._means.fork_server.state,

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.launcher.stage import Stage
-from tests.osusers import OsUser, OsUsers, module_os_users, os_users
+from tests.osusers import OsUser, OsUsers, folder_for_all, module_os_users, open_folder, os_users
 
-__all__ = ["module_os_users", "os_users"]
+__all__ = ["module_os_users", "open_folder", "os_users"]
 
 
 @pytest.fixture
@@ -17,15 +19,25 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def stage(module_os_users: OsUsers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(module_os_users: OsUsers) -> Iterator[Stage]:
     """One launcher as root, for tests that leave it as it is."""
-    yield from _stage(tmp_path_factory.mktemp("launcher"))
+    for folder in folder_for_all():
+        yield from _stage(folder)
 
 
 @pytest.fixture
-def own_stage(os_users: OsUsers, tmp_path: Path) -> Iterator[Stage]:
+def own_stage(os_users: OsUsers, open_folder: Path) -> Iterator[Stage]:
     """A launcher that a test may kill."""
-    yield from _stage(tmp_path)
+    yield from _stage(open_folder)
+
+
+@pytest.fixture
+def personal_stage(os_users: OsUsers, open_folder: Path) -> Iterator[tuple[Stage, OsUser]]:
+    """A launcher that an ordinary user runs, and that user."""
+    user = os_users.make("me")
+    os.chown(open_folder, user.uid, user.gid)
+    for stage in _stage(open_folder, account=user.name, as_user=user):
+        yield stage, user
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +50,8 @@ def bob(module_os_users: OsUsers) -> OsUser:
     return module_os_users.make("bob")
 
 
-def _stage(folder: Path) -> Iterator[Stage]:
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o711)  # users must get at their runtime folders in it
-    stage = Stage(folder)
+def _stage(folder: Path, **how: Any) -> Iterator[Stage]:
+    stage = Stage(folder, **how)
     try:
         stage.up()
         yield stage

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from terakoya.errors import LauncherUnavailable
 from terakoya.launcher.client import LauncherClient
 
 SECRET = "s3cret-s3cret-s3cret-s3cret"
@@ -21,7 +21,9 @@ SECRET = "s3cret-s3cret-s3cret-s3cret"
 class Stage:
     """`client` asks it. `as_user` runs it without root."""
 
-    def __init__(self, folder: Path, *, account: str = "nobody", python: str = sys.executable, as_user: Any = None) -> None:
+    def __init__(
+        self, folder: Path, *, account: str = "nobody", python: str = sys.executable, as_user: Any = None
+    ) -> None:
         self.folder = folder
         self.account = account
         self.python = python
@@ -44,10 +46,11 @@ class Stage:
         until(self._answers)
 
     def _answers(self) -> bool:
-        assert self.process and self.process.poll() is None, self.output.read_text()
+        assert self.process
+        assert self.process.poll() is None, self.log
         try:
             asyncio.run(self.client.ping())
-        except Exception:
+        except LauncherUnavailable:
             return False
         return True
 
@@ -91,7 +94,7 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 async def until_async(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     async with asyncio.timeout(seconds):
-        while not (found := await condition()):
+        while not (found := await condition()):  # noqa: ASYNC110 what is waited for is in another process
             await asyncio.sleep(0.02)
     return found
 
@@ -104,11 +107,11 @@ def alive(pid: int) -> bool:
 
 
 def of_user(uid: int) -> list[int]:
-    return [int(p) for p in os.listdir("/proc") if p.isdigit() and _is_of(int(p), uid)]
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _is_of(path, uid)]
 
 
-def _is_of(pid: int, uid: int) -> bool:
+def _is_of(process: Path, uid: int) -> bool:
     try:
-        return os.stat(f"/proc/{pid}").st_uid == uid and alive(pid)
+        return process.stat().st_uid == uid and alive(int(process.name))
     except OSError:
         return False

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from terakoya.launcher.client import LauncherClient
 from tests.launcher.stage import Stage
-from tests.osusers import OsUser, OsUsers, run
+from tests.osusers import OsUser, OsUsers
 
 pytestmark = pytest.mark.anyio
 
@@ -126,23 +125,9 @@ async def test_accounts(stage: Stage, alice: OsUser) -> None:
         assert await stage.client.account(name) == {"exists": False, "uid": -1, "home": "", "groups": []}
 
 
-def test_without_root_only_ones_own_password(os_users: OsUsers, tmp_path: Any) -> None:
+async def test_without_root_only_ones_own_password(personal_stage: tuple[Stage, OsUser], os_users: OsUsers) -> None:
     """pam_unix asks its helper program then, and somebody who reaps that program would make it fail."""
-    alice, bob = os_users.make("alice"), os_users.make("bob")
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o711)
-    folder = tmp_path / "personal"
-    folder.mkdir()
-    run("chown", alice.name, str(folder))
-    stage = Stage(folder, account=alice.name, as_user=alice)
-    try:
-        stage.up()
-        asyncio.run(_personal(stage, alice, bob))
-    finally:
-        stage.down()
-
-
-async def _personal(stage: Stage, alice: OsUser, bob: OsUser) -> None:
+    (stage, alice), bob = personal_stage, os_users.make("bob")
     assert not (await stage.client.ping())["root"]
     attempts = [True, False] * 25
     answers = await asyncio.gather(
@@ -153,18 +138,8 @@ async def _personal(stage: Stage, alice: OsUser, bob: OsUser) -> None:
     assert [person["name"] for person in await stage.client.accounts()] == [alice.name]
 
 
-@pytest.mark.usefixtures("os_users")
-def test_a_stuck_pam_holds_up_nobody_else(tmp_path: Any) -> None:
+async def test_a_crowd_holds_up_nobody_else(stage: Stage) -> None:
     """More sign-ins than places wait in line; other verbs do not."""
-    stage = Stage(tmp_path)
-    try:
-        stage.up()
-        asyncio.run(_crowd(stage.client))
-    finally:
-        stage.down()
-
-
-async def _crowd(client: LauncherClient) -> None:
-    crowd = [asyncio.create_task(client.authenticate("nosuchuser", "wrong")) for _ in range(100)]
-    assert (await client.ping())["root"]
+    crowd = [asyncio.create_task(stage.client.authenticate("nosuchuser", "wrong")) for _ in range(100)]
+    assert (await stage.client.ping())["root"]
     assert {answer["result"] for answer in await asyncio.gather(*crowd)} == {"denied"}
