@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from terakoya.config import Config
+from terakoya.web.labfirst import First
 from terakoya.web.statics import COMPRESSIBLE, FOREVER, best_coding, media_type
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class LabStatic:
         self.quick: dict[str, bytes] = {}
         """gzip made while a browser waited, until the denser form is ready."""
         self.dense: dict[str, bytes] = {}
+        self.first = First(_seed(self.source), self.cache / "first.json")
 
     @property
     def prefix(self) -> str:
@@ -72,14 +74,15 @@ class LabStatic:
         origin = config.public_url if config.site.user_domain else ""
         return {"fullStaticUrl": origin + self.prefix.rstrip("/")} if self.names else {}
 
-    def first(self) -> list[str]:
+    def ahead(self) -> list[str]:
         """Addresses of what every JupyterLab page loads first, for the sign-in page to fetch ahead."""
-        return [self.prefix + name for name in _first(self.source, self.names)]
+        return [self.prefix + name for name in self.first.names() if name.partition("?")[0] in self.names]
 
     def respond(self, request: Request, version: str, name: str) -> Response:
         """One file. A blocking function: it may read and compress."""
         if version != self.version or name not in self.names:
             raise HTTPException(404)
+        self.first.asked(name + (f"?{request.url.query}" if request.url.query else ""))
         path = self.source / name
         coding, body = self._body(name, path, request.headers.get("accept-encoding", ""))
         tag = f'"{hashlib.sha256(f"{version}/{name}/{coding}".encode()).hexdigest()[:20]}"'
@@ -119,7 +122,7 @@ class LabStatic:
 
     def _compress_all(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # on Linux: of this thread alone
-        first = [address.rpartition("/")[2] for address in self.first()]
+        first = [address.removeprefix(self.prefix).partition("?")[0] for address in self.ahead()]
         others = sorted(self.names - set(first))
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
@@ -148,10 +151,12 @@ def _names(source: Path) -> frozenset[str]:
     )
 
 
-def _first(source: Path, names: frozenset[str]) -> list[str]:
+def _seed(source: Path) -> list[str]:
+    """The page's main script, as the page's template names it, and the chunk with JupyterLab itself."""
     try:
         page = (source / "index.html").read_text(encoding="utf-8")
     except OSError:
         return []
     main = re.search(r'src="\{\{\s*page_config\.fullStaticUrl\s*\}\}/([^"]+)"', page)
-    return [main[1]] if main and main[1].partition("?")[0] in names else []
+    core = [f"{path.name}?v={path.name.split('.')[1]}" for path in source.glob("jlab_core.*.js")]
+    return [main[1], *core] if main else []

@@ -27,10 +27,9 @@ class People:
     known: bool = True
 
     def groups(self) -> list[tuple[str, int]]:
-        """Groups with their number of members; a private group of one person's own name comes last."""
-        names = {account.name for account in self.accounts}
-        counted = Counter(group for account in self.accounts for group in account.groups)
-        return sorted(counted.items(), key=lambda pair: (pair[0] in names, pair[0]))
+        """Groups with their number of members, without those that belong to one account as its own."""
+        counted = Counter(group for account in self.accounts for group in account.groups if group != account.name)
+        return sorted(counted.items())
 
 
 async def people(hub: Hub) -> People:

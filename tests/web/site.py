@@ -132,8 +132,19 @@ def fill(db: Database, count: int) -> None:
                 )
             )  # fmt: skip
         alice = next(user for user in everybody if user.name == "alice")
-        session.add(Server(user_id=alice.id, name="thesis", state="failed", reason="The home folder is full.", detail="x"))
-        session.add(Audit(actor="taro", action="server.visit", target="alice", address="192.0.2.7", at=now - 4000, detail={"server": ""}))
+        session.add(
+            Server(user_id=alice.id, name="thesis", state="failed", reason="The home folder is full.", detail="x")
+        )
+        session.add(
+            Audit(
+                actor="taro",
+                action="server.visit",
+                target="alice",
+                address="192.0.2.7",
+                at=now - 4000,
+                detail={"server": ""},
+            )
+        )
         agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1 Version/18.0 Mobile/15E148 Safari/604.1"
         for host in (alice.id, everybody[0].id):
             session.add(Session(hash=dice.randbytes(32), user_id=host, expires_at=now + 9999, last_seen=now - 8000,

@@ -118,7 +118,7 @@ def _form(request: Request, wanted: str, name: str, error: TerakoyaError | None 
         cure=cure,
         change=isinstance(error, PasswordMustChange | NewPasswordRefused),
         set_up=entry.is_set_up(here.db),
-        ahead=here.lab_static.first(),
+        ahead=here.lab_static.ahead(),
     )
 
 
