@@ -167,8 +167,8 @@ class ForkServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def fork_server() -> Iterator[ForkServer]:
+@pytest.fixture(scope="module", name="fork_server")
+def one_fork_server() -> Iterator[ForkServer]:
     server = ForkServer()
     try:
         assert server.hello["event"] == "preloaded", server.hello

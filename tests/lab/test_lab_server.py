@@ -15,8 +15,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from tests.lab.servers import ForkServer, Started, fork_server, until  # noqa: F401 a fixture
-from tests.osusers import OsUser, OsUsers, module_os_users  # noqa: F401 a fixture
+from tests.lab.servers import ForkServer, Started, until
+from tests.osusers import OsUser, OsUsers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -24,12 +24,12 @@ PAGE = {"hubUser": "Alice", "hubPrefix": "/hub/", "hubHost": "", "hubServerName"
 
 
 @pytest.fixture(scope="module")
-def alice(module_os_users: OsUsers) -> OsUser:  # noqa: F811
+def alice(module_os_users: OsUsers) -> OsUser:
     return module_os_users.make("alice")
 
 
 @pytest.fixture(scope="module")
-def server(fork_server: ForkServer, alice: OsUser) -> Started:  # noqa: F811
+def server(fork_server: ForkServer, alice: OsUser) -> Started:
     return fork_server.start(alice, user_name="Alice", page_config=PAGE)
 
 
@@ -53,7 +53,7 @@ def test_the_lab_page_knows_the_hub_and_no_secret(server: Started) -> None:
     assert config["fullStaticUrl"] == f"{server.order['base_url']}static/lab"
 
 
-def test_static_files_may_have_an_address_for_all(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_static_files_may_have_an_address_for_all(fork_server: ForkServer, alice: OsUser) -> None:
     shared = "/hub/lab-static/1"
     server = fork_server.start(alice, page_config=PAGE | {"fullStaticUrl": shared}, default_url="/tree")
     html = server.get("lab").text
@@ -72,7 +72,12 @@ def test_notebook_seven_is_there(server: Started) -> None:
 
 def test_only_the_token_header_counts(server: Started) -> None:
     secret = server.order["secret"]
-    wrong = [{}, {"Authorization": "token x"}, {"Authorization": f"Bearer {secret}"}, {"Authorization": f"token {secret}x"}]
+    wrong = [
+        {},
+        {"Authorization": "token x"},
+        {"Authorization": f"Bearer {secret}"},
+        {"Authorization": f"token {secret}x"},
+    ]
     for headers in wrong:
         for path in ("api/status", "lab", "tree", "static/favicon.ico", "api/contents"):
             assert server.get(path, headers=headers).status_code == 403
@@ -105,7 +110,14 @@ class Kernel:
         number = uuid.uuid4().hex
         header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.4"}
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
-        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell", "buffers": []}
+        message = {
+            "header": header,
+            "parent_header": {},
+            "metadata": {},
+            "content": content,
+            "channel": "shell",
+            "buffers": [],
+        }
         self.channel.send(json.dumps(message))
         return number
 
@@ -147,7 +159,7 @@ def test_a_kernel_runs_restarts_and_is_interrupted(server: Started, alice: OsUse
     assert server.request("DELETE", f"api/kernels/{kernel.id}").status_code == 204, server.log
 
 
-def test_a_long_path_falls_back_to_ports(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_a_long_path_falls_back_to_ports(fork_server: ForkServer, alice: OsUser) -> None:
     server = fork_server.start(alice, runtime_dir=f"/tmp/{alice.name}-{'x' * 80}")
     kernel = Kernel(server)
     assert kernel.run("print(1)") == ("1\n", "ok")
@@ -194,7 +206,7 @@ def test_one_large_request(server: Started) -> None:
     assert server.request("DELETE", "api/contents/whole.bin").status_code == 204, server.log
 
 
-def test_nothing_is_imported_after_the_fork(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_nothing_is_imported_after_the_fork(fork_server: ForkServer, alice: OsUser) -> None:
     """What every server would import by itself costs time and memory in each: it belongs into the preload."""
     config = alice.home / ".jupyter"
     config.mkdir(exist_ok=True)

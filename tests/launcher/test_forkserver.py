@@ -13,19 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.servers import ForkServer, fork_server, until  # noqa: F401 a fixture
-from tests.osusers import OsUser, OsUsers, module_os_users  # noqa: F401 a fixture
+from tests.lab.servers import ForkServer, one_fork_server, until
+from tests.osusers import OsUser, OsUsers
+
+__all__ = ["one_fork_server"]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 @pytest.fixture(scope="module")
-def alice(module_os_users: OsUsers) -> OsUser:  # noqa: F811
+def alice(module_os_users: OsUsers) -> OsUser:
     return module_os_users.make("alice")
 
 
 @pytest.fixture(scope="module")
-def bob(module_os_users: OsUsers) -> OsUser:  # noqa: F811
+def bob(module_os_users: OsUsers) -> OsUser:
     return module_os_users.make("bob")
 
 
@@ -34,7 +36,7 @@ def status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def test_a_server_runs_as_its_user_and_answers_only_its_secret(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_a_server_runs_as_its_user_and_answers_only_its_secret(fork_server: ForkServer, alice: OsUser) -> None:
     server = fork_server.start(alice)
     answer = server.get("api/status")
     assert answer.status_code == 200
@@ -52,7 +54,7 @@ def test_a_server_runs_as_its_user_and_answers_only_its_secret(fork_server: Fork
     assert server.event() is None
 
 
-def test_nothing_of_others_is_in_a_server(fork_server: ForkServer, alice: OsUser, bob: OsUser) -> None:  # noqa: F811
+def test_nothing_of_others_is_in_a_server(fork_server: ForkServer, alice: OsUser, bob: OsUser) -> None:
     first, second = fork_server.start(alice), fork_server.start(bob)
     pid = second.pid
     until(lambda: not any(name.startswith("pipe:") for name in _files(pid).values()), "only its own answer was a pipe")
@@ -79,21 +81,28 @@ def test_nothing_of_others_is_in_a_server(fork_server: ForkServer, alice: OsUser
         server.stop()
 
 
-def test_bob_cannot_use_alices_port(fork_server: ForkServer, alice: OsUser, bob: OsUser) -> None:  # noqa: F811
+def test_bob_cannot_use_alices_port(fork_server: ForkServer, alice: OsUser, bob: OsUser) -> None:
     server = fork_server.start(alice)
     for header in ("", "Authorization: token wrong", "Authorization: token ", "Authorization: Bearer x", "Cookie: a=b"):
         for path in ("api/status", "lab", "static/favicon.ico", "login", "api/kernels", "terminals/websocket/1", "x"):
             command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", header, server.url + path]
-            done = subprocess.run(["setpriv", f"--reuid={bob.uid}", f"--regid={bob.gid}", "--clear-groups", *command], check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                ["setpriv", f"--reuid={bob.uid}", f"--regid={bob.gid}", "--clear-groups", *command],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
             assert done.stdout == "403", (header, path)
     refused = subprocess.run(
-        ["setpriv", f"--reuid={bob.uid}", f"--regid={bob.gid}", "--clear-groups", "ls", str(server.folder / "user")], check=False, capture_output=True
+        ["setpriv", f"--reuid={bob.uid}", f"--regid={bob.gid}", "--clear-groups", "ls", str(server.folder / "user")],
+        check=False,
+        capture_output=True,
     )
     assert refused.returncode != 0
     server.stop()
 
 
-def test_the_environment_is_clean(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_the_environment_is_clean(fork_server: ForkServer, alice: OsUser) -> None:
     server = fork_server.start(alice, environment={"COURSE": "Python 1", "LANG": "ja_JP.UTF-8"})
     kernel = server.request("POST", "api/kernels").json()["id"]
     pid = until(lambda: _child_with(server.pid, "ipykernel"))
@@ -105,12 +114,12 @@ def test_the_environment_is_clean(fork_server: ForkServer, alice: OsUser) -> Non
     assert environment["PATH"].startswith(f"{Path(sys.executable).parent}:")
     assert environment["JUPYTER_RUNTIME_DIR"] == server.order["runtime_dir"]
     assert not any("secret-of" in value or "token" in name.lower() for name, value in environment.items())
-    assert os.readlink(f"/proc/{pid}/cwd") == str(alice.home)
+    assert Path(f"/proc/{pid}/cwd").readlink() == alice.home
     assert server.request("DELETE", f"api/kernels/{kernel}").status_code == 204
     server.stop()
 
 
-def test_a_killed_keeper_leaves_the_server(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_a_killed_keeper_leaves_the_server(fork_server: ForkServer, alice: OsUser) -> None:
     server = fork_server.start(alice)
     os.kill(server.keeper, signal.SIGTERM)
     os.kill(server.keeper, signal.SIGHUP)
@@ -134,7 +143,7 @@ def test_the_fork_server_ends_with_its_channel_and_servers_go_on(alice: OsUser) 
         own.close()
 
 
-def test_a_killed_server_is_told_and_what_it_left_is_ended(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_a_killed_server_is_told_and_what_it_left_is_ended(fork_server: ForkServer, alice: OsUser) -> None:
     server = fork_server.start(alice)
     server.request("POST", "api/kernels")
     kernel = until(lambda: _child_with(server.pid, "ipykernel"))
@@ -143,7 +152,7 @@ def test_a_killed_server_is_told_and_what_it_left_is_ended(fork_server: ForkServ
     assert not server.alive(kernel)
 
 
-def test_a_server_that_is_not_ready_in_time(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_a_server_that_is_not_ready_in_time(fork_server: ForkServer, alice: OsUser) -> None:
     config = alice.home / ".jupyter"
     config.mkdir(exist_ok=True)
     file = config / "jupyter_server_config.py"
@@ -157,7 +166,7 @@ def test_a_server_that_is_not_ready_in_time(fork_server: ForkServer, alice: OsUs
         file.unlink()
 
 
-def test_a_server_that_exits_at_once(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_a_server_that_exits_at_once(fork_server: ForkServer, alice: OsUser) -> None:
     config = alice.home / ".jupyter"
     config.mkdir(exist_ok=True)
     file = config / "jupyter_server_config.py"
@@ -176,11 +185,11 @@ def test_a_server_that_exits_at_once(fork_server: ForkServer, alice: OsUser) -> 
         file.unlink()
 
 
-def test_root_is_refused(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_root_is_refused(fork_server: ForkServer, alice: OsUser) -> None:
     assert "never runs as root" in fork_server.order(alice, uid=0).failed()["reason"]
 
 
-def test_incomplete_orders_do_not_end_the_fork_server(fork_server: ForkServer, alice: OsUser) -> None:  # noqa: F811
+def test_incomplete_orders_do_not_end_the_fork_server(fork_server: ForkServer, alice: OsUser) -> None:
     fork_server.socket.send(b"{}")
     fork_server.socket.send(b"not json")
     with socket.socket() as one:
@@ -198,7 +207,7 @@ def test_incomplete_orders_do_not_end_the_fork_server(fork_server: ForkServer, a
     until(lambda: not _children(fork_server.pid), "no zombie is left")
 
 
-def test_many_at_once(fork_server: ForkServer, alice: OsUser, bob: OsUser) -> None:  # noqa: F811
+def test_many_at_once(fork_server: ForkServer, alice: OsUser, bob: OsUser) -> None:
     servers = [fork_server.order(user) for user in (alice, bob) * 4]
     for server in servers:
         server.ready()
@@ -221,7 +230,18 @@ def test_personal_mode_runs_as_oneself(alice: OsUser) -> None:
         "own.close()\n"
     )
     repository = str(Path(__file__).parents[2])
-    command = ["runuser", "-u", alice.name, "--", sys.executable, "-c", program, repository, alice.name, str(alice.home)]
+    command = [
+        "runuser",
+        "-u",
+        alice.name,
+        "--",
+        sys.executable,
+        "-c",
+        program,
+        repository,
+        alice.name,
+        str(alice.home),
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", timeout=60)
     assert done.stdout.split() == ["200", "0"], done.stderr
 
@@ -246,7 +266,7 @@ def _child_with(pid: int, word: str) -> int:
 
 
 def _files(pid: int) -> dict[str, str]:
-    return {entry.name: os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    return {entry.name: str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
 
 
 def _listening(pid: int) -> list[int]:
@@ -257,7 +277,7 @@ def _listening(pid: int) -> list[int]:
 
 
 def _in_memory(pid: int, needle: bytes) -> bool:
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in maps:
             span, rights, *_ = line.split()
             if rights.startswith("rw"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.servers import ForkServer, fork_server, until  # noqa: F401 a fixture
-from tests.osusers import OsUser, OsUsers, os_users  # noqa: F401 a fixture
+from tests.lab.servers import ForkServer, one_fork_server, until
+from tests.osusers import OsUser, OsUsers
+
+__all__ = ["one_fork_server"]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -18,7 +21,7 @@ MODULES = next(Path("/usr").glob("lib*/*/security"), None) or next(Path("/").glo
 
 
 @pytest.fixture
-def alice(os_users: OsUsers) -> OsUser:  # noqa: F811
+def alice(os_users: OsUsers) -> OsUser:
     return os_users.make("alice")
 
 
@@ -45,7 +48,10 @@ def limits_of(pid: int) -> dict[str, list[str]]:
 
 
 def test_limits_and_environment_apply(
-    fork_server: ForkServer, alice: OsUser, service: Callable[..., str], tmp_path: Path  # noqa: F811
+    fork_server: ForkServer,
+    alice: OsUser,
+    service: Callable[..., str],
+    tmp_path: Path,
 ) -> None:
     limits, variables = tmp_path / "limits", tmp_path / "environment"
     limits.write_text(f"{alice.name} hard nproc 321\n{alice.name} hard nofile 4321\n{alice.name} soft nofile 1234\n")
@@ -67,7 +73,10 @@ def test_limits_and_environment_apply(
 
 
 def test_the_session_is_opened_and_closed_by_the_keeper(
-    fork_server: ForkServer, alice: OsUser, service: Callable[..., str], tmp_path: Path  # noqa: F811
+    fork_server: ForkServer,
+    alice: OsUser,
+    service: Callable[..., str],
+    tmp_path: Path,
 ) -> None:
     journal, script = tmp_path / "journal", tmp_path / "note"
     script.write_text(f'#!/bin/sh\necho "$PAM_TYPE $PAM_USER $(id -u)" >> {journal}\n')
@@ -79,7 +88,9 @@ def test_the_session_is_opened_and_closed_by_the_keeper(
 
 
 def test_a_session_that_is_refused_says_so(
-    fork_server: ForkServer, alice: OsUser, service: Callable[..., str]  # noqa: F811
+    fork_server: ForkServer,
+    alice: OsUser,
+    service: Callable[..., str],
 ) -> None:
     server = fork_server.order(alice, pam_service=service("required pam_deny.so"))
     failed = server.event()
@@ -90,7 +101,9 @@ def test_a_session_that_is_refused_says_so(
 
 @pytest.mark.skipif(not (MODULES / "pam_mkhomedir.so").exists(), reason="no pam_mkhomedir here")
 def test_a_missing_home_is_made_by_pam(
-    fork_server: ForkServer, os_users: OsUsers, service: Callable[..., str]  # noqa: F811
+    fork_server: ForkServer,
+    os_users: OsUsers,
+    service: Callable[..., str],
 ) -> None:
     user = os_users.make("bob", home=False)
     server = fork_server.start(user, pam_service=service("required pam_mkhomedir.so"))
@@ -98,7 +111,7 @@ def test_a_missing_home_is_made_by_pam(
     server.stop()
 
 
-def test_groups_are_those_of_the_user(fork_server: ForkServer, alice: OsUser, os_users: OsUsers) -> None:  # noqa: F811
+def test_groups_are_those_of_the_user(fork_server: ForkServer, alice: OsUser, os_users: OsUsers) -> None:
     bob = os_users.make("bob")
     os_users.change("usermod", "-aG", bob.name, alice.name)
     server = fork_server.start(alice)
@@ -109,10 +122,8 @@ def test_groups_are_those_of_the_user(fork_server: ForkServer, alice: OsUser, os
 
 def _shell_of(pid: int) -> int:
     for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "stat").read_text().rpartition(")")[2].split()[1] == str(pid):
-                if "bash" in (entry / "cmdline").read_text():
-                    return int(entry.name)
-        except OSError:
-            continue
+        with contextlib.suppress(OSError, IndexError):
+            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            if parent == str(pid) and "bash" in (entry / "cmdline").read_text():
+                return int(entry.name)
     return 0
