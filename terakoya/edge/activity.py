@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from terakoya.edge.decide import Pass
 from terakoya.edge.lookup import libpq_url, sqlite_path
@@ -55,7 +56,8 @@ def writer(url: str) -> Callable[[Batch], None]:
 
 
 def _write_sqlite(path: str, batch: Batch) -> None:
-    connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+    # Never makes the file: an empty one in the place of a lost one would look like a database.
+    connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True, timeout=10, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")
         for table, times in batch.items():

@@ -17,6 +17,9 @@ from terakoya.edge.measure import Measure
 OURS = re.compile(rb"(?:^|[;,])\s*(?:__Host-)?terakoya-[^;,]*")
 """Cookies whose name begins so never reach a user's server. The edge joins several Cookie headers with commas."""
 
+UNAVAILABLE = 424
+"""On the way to the edge this stands for 503: whatever is 500 or more would say there that the gate is broken."""
+
 COOKIES_TRIED = 4
 """A page may have planted cookies of our name beside the real one; so many are looked at."""
 
@@ -84,10 +87,11 @@ class Answerer:
         self.measure.refuse(code)
         spoken = headers.get(b"accept-language", b"").decode("latin-1")
         hub = self.policy.hub_url
+        wire = UNAVAILABLE if status == HTTPStatus.SERVICE_UNAVAILABLE else status
         kind, body = refusals.body(code, status, page=request.page, accept_language=spoken, hub=hub, **facts)
         head = (
             b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncache-control: no-store\r\nvary: accept, accept-language\r\n"
-            b"content-length: %d\r\n\r\n" % (status, REASONS[status], kind, len(body))
+            b"content-length: %d\r\n\r\n" % (wire, REASONS[wire], kind, len(body))
         )
         return head if request.method == "HEAD" else head + body
 

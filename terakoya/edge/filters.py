@@ -108,7 +108,7 @@ def _ask_the_gate() -> dict[str, Any]:
         allowed_headers={"patterns": [{"exact": name} for name in FOR_THE_GATE]},
         failure_mode_allow=False,
         status_on_error={"code": GATE_ERROR},
-        validate_mutations=True,
+        charge_cluster_response_stats=False,
     )
 
 

@@ -79,6 +79,7 @@ class SqliteLookup:
         self.path = path
         self.reads = 0
         self._connection: sqlite3.Connection | None = None
+        self._cursor: sqlite3.Cursor | None = None
         self._version: tuple[int] | None = None
         self._file: tuple[int, int] | None = None
         self._tried = self._looked = 0.0
@@ -93,9 +94,9 @@ class SqliteLookup:
         if now - self._looked > 1:
             self._looked = now
             self._notice_another_file()
-        connection = self._connection or self._open(now)
+        cursor = self._cursor or self._open(now)
         try:
-            version = connection.execute("PRAGMA data_version").fetchone()
+            version = cursor.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as error:
             raise self._lost(error) from error
         if version != self._version or len(self._owners) + len(self._sessions) + len(self._tokens) > MOST_REMEMBERED:
@@ -129,17 +130,18 @@ class SqliteLookup:
         self._forget()
         if self._connection:
             self._connection.close()
-            self._connection = None
+        self._connection = self._cursor = None
 
     def _rows(self, sql: str, value: Any) -> list[tuple[Any, ...]]:
-        assert self._connection is not None, "fresh() comes first"  # noqa: S101 a promise to the type checker
+        if self._connection is None:
+            raise DatabaseDown(self._why)
         self.reads += 1
         try:
             return self._connection.execute(sql.format("?"), (value,)).fetchall()
         except sqlite3.Error as error:
             raise self._lost(error) from error
 
-    def _open(self, now: float) -> sqlite3.Connection:
+    def _open(self, now: float) -> sqlite3.Cursor:
         """Open at most a few times a second; writing is refused by SQLite itself."""
         if now - self._tried < RETRY_SECONDS:
             raise DatabaseDown(self._why)
@@ -152,7 +154,8 @@ class SqliteLookup:
             raise self._lost(error) from error
         self._connection = connection
         self._file = _identity(self.path)
-        return connection
+        self._cursor = connection.cursor()
+        return self._cursor
 
     def _lost(self, error: sqlite3.Error) -> DatabaseDown:
         self._why = str(error)

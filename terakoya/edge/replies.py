@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from terakoya.edge.answers import UNAVAILABLE
 from terakoya.edge.filters import GATE_ERROR
 
 
@@ -46,7 +47,7 @@ h1{{font-size:1.25rem}}section+section{{margin-top:2.5rem;opacity:.85}}
 
 def config() -> dict[str, Any]:
     """Mappers in order; what none of them takes keeps Envoy's own plain words."""
-    mappers = []
+    mappers: list[dict[str, Any]] = [{"filter": _status(UNAVAILABLE), "status_code": 503}]
     for flagged, reply in ((_status(GATE_ERROR), GATE_DOWN), (_nobody_there(), UPSTREAM_DOWN)):
         mappers.append(_mapper([flagged, _wants_html()], _page(reply)))
         mappers.append(_mapper([flagged], _json(reply)))

@@ -61,11 +61,13 @@ CASES = {
     "bob's token": (PLAIN, get("/user/alice/"), token(user_id=2, name="bob"), ALICE, Refuse(404, "not_yours")),
     "nobody's": (PLAIN, get("/user/eve/lab", **PAGE), session(), None, Refuse(404, "not_yours")),
     "administrator": (PLAIN, get("/user/alice/", **PAGE), session(9, admin=True), ALICE, Refuse(404, "not_yours")),
-    "administrator's token": (PLAIN, get("/user/alice/"), token(user_id=9, admin=True), ALICE, Refuse(404, "not_yours")),
+    "administrator's token": (
+        PLAIN, get("/user/alice/"), token(user_id=9, admin=True), ALICE, Refuse(404, "not_yours")),
     # tokens
     "token": (PLAIN, get("/user/alice/api", "POST"), token(), ALICE, Pass(USUAL, token())),
     "token, socket": (PLAIN, get("/user/alice/ws", websocket=True), token(), ALICE, Pass(USUAL, token())),
-    "token, from elsewhere": (PLAIN, get("/user/alice/", "PUT", site="cross-site"), token(), ALICE, Pass(USUAL, token())),
+    "token, from elsewhere": (
+        PLAIN, get("/user/alice/", "PUT", site="cross-site"), token(), ALICE, Pass(USUAL, token())),
     "token, no scope": (PLAIN, get("/user/alice/"), token("read:users"), ALICE, Refuse(403, "out_of_scope")),
     "token, expired": (
         PLAIN, get("/user/alice/", token_sent=True), token(expires_at=NOW - 1), ALICE, Refuse(403, "bad_token")),
@@ -91,7 +93,8 @@ CASES = {
         PLAIN, get("/user/alice/files/x.js", site="cross-site", mode="no-cors"), session(), ALICE,
         Refuse(403, "cross_site")),
     "same-site save": (
-        PLAIN, get("/user/alice/api", "PUT", site="same-site", mode="cors"), session(), ALICE, Refuse(403, "cross_site")),
+        PLAIN, get("/user/alice/api", "PUT", site="same-site", mode="cors"), session(), ALICE,
+        Refuse(403, "cross_site")),
     "cross-site websocket": (
         PLAIN, get("/user/alice/ws", websocket=True, site="cross-site"), session(), ALICE, Refuse(403, "cross_site")),
     "origin, the same": (
@@ -100,7 +103,8 @@ CASES = {
         PLAIN, get("/user/alice/api", "PUT", host="hub.example.org:443", origin="https://HUB.example.org"), session(),
         ALICE, YES),
     "origin, another": (
-        PLAIN, get("/user/alice/api", "PUT", origin="https://evil.example"), session(), ALICE, Refuse(403, "cross_site")),
+        PLAIN, get("/user/alice/api", "PUT", origin="https://evil.example"), session(), ALICE,
+        Refuse(403, "cross_site")),
     "origin, another port": (
         PLAIN, get("/user/alice/api", "PUT", origin="https://hub.example.org:81"), session(), ALICE,
         Refuse(403, "cross_site")),

@@ -265,6 +265,18 @@ def test_a_server_that_does_not_answer_is_explained(cast):
     assert "応答していません" in page.text
 
 
+def test_a_server_that_does_not_run_is_explained(cast):
+    dave = cast.stage.user("dave")
+    headers = {"cookie": f"terakoya-session={cast.stage.sign_in(dave)}"}
+    answer = cast.http.get("/user/dave/api", headers=headers)
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "not_running"
+    assert answer.headers["content-type"] == "application/json"
+    page = cast.http.get("/user/dave/lab?a=b", headers=headers | {"accept": "text/html"})
+    assert page.status_code == 302
+    assert page.headers["location"].endswith("/hub/spawn/dave?next=%2Fuser%2Fdave%2Flab%3Fa%3Db")
+
+
 def test_the_admin_interface_is_a_socket_of_ones_own(cast):
     mode = cast.stage.config.socket("edge").stat().st_mode
     assert mode & 0o777 == 0o600
