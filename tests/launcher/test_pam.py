@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from terakoya.launcher import pam
 from tests.launcher.stage import Stage
 from tests.osusers import OsUser, OsUsers
 
@@ -143,3 +145,33 @@ async def test_a_crowd_holds_up_nobody_else(stage: Stage) -> None:
     crowd = [asyncio.create_task(stage.client.authenticate("nosuchuser", "wrong")) for _ in range(100)]
     assert (await stage.client.ping())["root"]
     assert {answer["result"] for answer in await asyncio.gather(*crowd)} == {"denied"}
+
+
+@pytest.mark.parametrize(
+    ("changing", "prompt", "answer"),
+    [
+        (False, "Password: ", "old one"),
+        (True, "Current password: ", "old one"),
+        (True, "(current) UNIX password: ", "old one"),
+        (True, "Old Password: ", "old one"),
+        (True, "New password: ", "new one"),
+        (True, "Retype new password: ", "new one"),
+        (True, "Reenter new Password: ", "new one"),
+        (True, "Verification code: ", None),
+    ],
+)
+def test_what_pam_asks_for(changing: bool, prompt: str, answer: str | None) -> None:
+    transaction = pam.Transaction("login", "alice", pam.Attempt("alice", "old one", "new one"))
+    transaction._changing = changing
+    message = SimpleNamespace(msg_style=1, msg=prompt.encode())
+    if answer is None:
+        with pytest.raises(ValueError):
+            transaction._reply(message)
+    else:
+        assert transaction._reply(message) == answer
+
+
+def test_the_service_that_is_not_set_up() -> None:
+    assert pam.service("terakoya-of-no-machine") == "login"
+    assert pam.service("../pam.d/login") == "login"
+    assert pam.service("su") == "su"
