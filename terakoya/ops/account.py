@@ -26,7 +26,7 @@ def ensure(config: Config) -> pwd.struct_passwd:
 
 def _make(config: Config, name: str) -> pwd.struct_passwd:
     command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin"]
-    home = ["--home-dir", str(config.storage.state)]
+    home = ["--home-dir", "/nonexistent"]
     try:
         subprocess.run([*command, *home, "--", name], check=True, capture_output=True, text=True)
         return pwd.getpwnam(name)
