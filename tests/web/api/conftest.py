@@ -11,12 +11,11 @@ from types import SimpleNamespace
 import httpx
 import pytest
 import uvicorn
-from terakoya.backends.fake import FakeBackend
 
 from terakoya import configfile
 from terakoya.accounts import tokens, users
 from terakoya.accounts.providers.base import Answer
-from terakoya.db import migrate
+from terakoya.backends.fake import FakeBackend
 from terakoya.servers.runner import Runner
 from terakoya.web.app import build
 
@@ -93,7 +92,6 @@ def config(tmp_path):
 @pytest.fixture
 def database(sqlite_db):
     """Modules that are about what is stored take `db` instead, which is SQLite and PostgreSQL in turn."""
-    migrate.upgrade(sqlite_db)
     return sqlite_db
 
 

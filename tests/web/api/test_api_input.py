@@ -132,7 +132,6 @@ def test_odd_objects(place, method, path):
 def test_headers_of_another_kind(place):
     for header in (
         "token",
-        "token ",
         "Basic YTpi",
         "bearer \u00e9".encode("latin-1"),
         "token " + "x" * 5000,
