@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,8 +36,8 @@ class Operation:
 
     method: str
     path: str
-    title: str
-    about: str
+    title: Markup
+    about: Markup
     parameters: list[Parameter]
 
 
@@ -61,18 +62,24 @@ def _operation(path: str, method: str, described: dict[str, Any]) -> Operation:
         Parameter(name, "body", _kind(one), one.get("description", ""))
         for name, one in content.get("properties", {}).items()
     ]
-    return Operation(method.upper(), path, " ".join(title.split()), " ".join(about.split()), parameters)
+    return Operation(method.upper(), path, coded(title), coded(about), parameters)
+
+
+def coded(text: str) -> Markup:
+    """A paragraph of a docstring as HTML: what stands between backticks is code."""
+    parts = " ".join(text.split()).split("`")
+    return Markup().join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def _kind(schema: dict[str, Any]) -> str:
     """A type in words."""
     if "anyOf" in schema:
-        return " or ".join(_kind(one) for one in schema["anyOf"])
+        return " or ".join(_kind(one) for one in schema["anyOf"] if one.get("type") != "null")
     if "enum" in schema:
         return ", ".join(f'"{value}"' for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
-    words = {"string": "text", "integer": "number", "boolean": "true or false", "object": "object", "null": "nothing"}
+    words = {"string": "text", "integer": "number", "boolean": "true or false", "object": "object"}
     return words.get(schema.get("type", ""), "anything")
 
 
