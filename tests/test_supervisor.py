@@ -43,8 +43,7 @@ def browser(school: House, alice: OsUser) -> Iterator[httpx.Client]:
     """Alice, signed in, with her server running."""
     with school.client() as client:
         data = {"username": alice.name, "password": alice.password}
-        assert client.post("/hub/login", data=data).status_code == 200
-        until(lambda: client.get(f"/user/{alice.name}/lab").status_code == 200, "JupyterLab opens")
+        assert client.post("/hub/login", data=data).status_code == 200  # which starts her server, too
         until(lambda: answers(client, alice.name), "her server answers")
         yield client
 
@@ -185,8 +184,9 @@ def test_an_ordinary_user_has_one_for_herself(alice: OsUser) -> None:
         desk.up()
         with desk.client() as client:
             assert client.post("/hub/welcome", data={"code": desk.link.partition("code=")[2]}).status_code == 200
-            until(lambda: client.get(f"/user/{alice.name}/lab").status_code == 200, "JupyterLab opens")
+            assert desk.json("server", "start", alice.name)["state"] == "running"
             until(lambda: answers(client, alice.name), "her server answers")
+            assert "JupyterLab" in client.get(f"/user/{alice.name}/lab").text
             assert {Path(f"/proc/{desk.pid(name)}").stat().st_uid for name in PARTS} == {alice.uid}
             os.kill(desk.pid("launcher") or 0, signal.SIGKILL)
             until(lambda: "The launcher is back" in desk.console, "the launcher is started again")

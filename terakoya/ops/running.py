@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.config import Config
-from terakoya.errors import NotRunning, TerakoyaError
+from terakoya.errors import LauncherUnavailable, NotRunning
 from terakoya.ops import lock
 
 ALIVE = ("starting", "running")
@@ -36,16 +36,24 @@ def supervisor(config: Config) -> int:
 
 
 def server_keys(config: Config, seconds: float = 3.0) -> list[str] | None:
-    """The keys of the users' servers that run, or None if the launcher does not answer."""
+    """The keys of the users' servers that run, or None if the launcher does not answer within `seconds`.
+
+    One that was just started again is waited for: it listens within a moment.
+    """
     from terakoya.launcher.client import LauncherClient
 
     async def ask() -> list[str]:
-        listed = await asyncio.wait_for(LauncherClient(config.socket("launcher")).list(), seconds)
-        return [server["key"] for server in listed if server["status"] in ALIVE]
+        while True:
+            try:
+                listed = await LauncherClient(config.socket("launcher")).list()
+            except LauncherUnavailable:
+                await asyncio.sleep(0.05)
+            else:
+                return [server["key"] for server in listed if server["status"] in ALIVE]
 
     try:
-        return asyncio.run(ask())
-    except (TerakoyaError, OSError, TimeoutError):
+        return asyncio.run(asyncio.wait_for(ask(), seconds))
+    except TimeoutError:
         return None
 
 
