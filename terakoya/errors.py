@@ -167,6 +167,14 @@ class NeedsRoot(TerakoyaError):
     """
 
 
+class CertificateUnusable(TerakoyaError):
+    """The certificate {path} can't be used: {reason}.
+
+    Set `certificate` and `certificate_key` under [edge] to a chain and its key in PEM form, or leave both empty for a
+    certificate of terakoya's own authority.
+    """
+
+
 # -- the database -----------------------------------------------------------------------------------------------------
 
 
@@ -507,7 +515,7 @@ class NobodyWouldEnter(TerakoyaError):
 class AlreadySetUp(TerakoyaError):
     """terakoya is set up already.
 
-    Sign in; administrators find everything under "Administration".
+    Sign in; administrators find everything under "Admin".
     """
 
     status = 409

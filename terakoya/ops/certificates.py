@@ -1,7 +1,8 @@
 """The certificate that the edge shows: the one from the settings, or one of terakoya's own authority.
 
 Certificate and key reach Envoy as one file, which is exchanged as a whole, so that it never sees half of a renewal;
-what does not fit together is left alone until it does. Runs as root where there is one: keys may be readable by root only.
+what does not fit together is left alone until it does. Runs as root
+where there is one: keys may be readable by root only.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from terakoya import configfile
 from terakoya.db.engine import Database
 from terakoya.db.models import Base, Server, Session, Token, User
 from terakoya.edge import envoy
+from terakoya.ops.certificates import Certificates
 
 UPSTREAM = Path(__file__).with_name("upstream.py")
 SECRET = "s3cret-of-"
@@ -95,6 +96,7 @@ class Stage:
         self.wait_reachable("gate", socket.AF_UNIX, str(self.config.socket("gate")))
 
     def start_edge(self):
+        Certificates(self.config).publish()
         path = self.config.storage.runtime / "envoy.yaml"
         path.write_text(envoy.text(self.config))
         self.spawn("edge", envoy.command(self.config, path))
