@@ -1,9 +1,10 @@
-"""The whole product as people meet it: `terakoya up` as root, real accounts, a real browser. Shared by all tests here."""
+"""The whole product as people meet it: `terakoya up` as root, real accounts, a real browser."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
@@ -26,7 +28,8 @@ OUR_PAGE = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Accept":
 """What a browser says of a call that one of our pages makes."""
 TYPED = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
 """What a browser says of an address that a person typed."""
-LAUNCHER = ".jp-Launcher .jp-LauncherCard"
+LAUNCHER = ".jp-Launcher .jp-LauncherCard:visible"
+NOTEBOOK = ".jp-Notebook:visible"
 
 
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 20.0) -> T:
@@ -142,9 +145,33 @@ def fill_in(page: Page, person: OsUser) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
+def open_lab(page: Page, person: OsUser, path: str = "") -> None:
+    """JupyterLab without the tabs of an earlier visit: with its launcher, or with the notebook at `path`."""
+    address = urlsplit(page.url)
+    tree = f"/tree/{path}" if path else ""
+    page.goto(f"{address.scheme}://{address.netloc}/user/{person.name}/lab{tree}?reset")
+    if not path:
+        await_lab(page)
+        return
+    expect(page.locator(f"{NOTEBOOK} .jp-CodeCell").first).to_be_visible(timeout=45_000)
+    await_kernel(page)
+
+
 def await_lab(page: Page) -> None:
     """JupyterLab is there, with its launcher."""
     expect(page.locator(LAUNCHER).first).to_be_visible(timeout=45_000)
+
+
+def await_kernel(page: Page) -> None:
+    """The notebook's kernel is there and waits for work; the status bar says so."""
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=45_000)
+
+
+def shot(page: Page, name: str) -> None:
+    """A picture for whoever looks at the pages: into $TERAKOYA_SHOTS, if that is set."""
+    folder = os.environ.get("TERAKOYA_SHOTS")
+    if folder:
+        page.screenshot(path=f"{folder}/{name}.png")
 
 
 def children(pid: int) -> list[int]:
@@ -244,4 +271,5 @@ def open_socket(client: httpx.Client, path: str, **headers: str) -> ClientConnec
         origin=url,  # type: ignore[arg-type]
         max_size=None,
         proxy=None,
+        legacy=True,  # a plain connection, that outlives this function
     )

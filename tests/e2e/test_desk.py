@@ -14,7 +14,20 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.house import LAUNCHER, TYPED, House, Kernel, await_lab, fill_in, memory_mb, wait_for
+from tests.e2e.house import (
+    LAUNCHER,
+    NOTEBOOK,
+    TYPED,
+    House,
+    Kernel,
+    await_kernel,
+    await_lab,
+    fill_in,
+    memory_mb,
+    open_lab,
+    shot,
+    wait_for,
+)
 from tests.osusers import OsUser
 
 BIG = 200_000_000
@@ -75,37 +88,35 @@ def test_sign_in_leads_into_jupyterlab(house: House) -> None:
 def test_a_lesson_runs(house: House) -> None:
     put_notebook(house.alice, "lesson.ipynb", LESSON)
     page = house.page(house.alice)
-    page.goto(f"{house.url}/user/{house.alice.name}/lab/tree/lesson.ipynb")
-    outputs = page.locator(".jp-Notebook .jp-OutputArea-output")
-    expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=45_000)
-    wait_for(lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count(), "kernel idle", 30)
+    open_lab(page, house.alice, "lesson.ipynb")
     run_menu(page, "Run", "Run All Cells")
+    outputs = page.locator(f"{NOTEBOOK} .jp-OutputArea-output")
     expect(outputs.filter(has_text="sum 45")).to_be_visible(timeout=60_000)
     expect(outputs.filter(has_text="100%").first).to_be_visible()
     expect(page.locator(".jp-RenderedImage img")).to_be_visible()
     expect(page.locator(".widget-slider, .jupyter-widgets .noUi-target").first).to_be_visible()
+    shot(page, "lesson")
 
 
 def test_a_kernel_is_restarted_from_the_menu(house: House) -> None:
     put_notebook(house.alice, "again.ipynb", "print('here' if 'mark' in globals() else 'new')\nmark = 1")
     page = house.page(house.alice)
-    page.goto(f"{house.url}/user/{house.alice.name}/lab/tree/again.ipynb")
-    expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=45_000)
-    wait_for(lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count(), "kernel idle", 30)
-    output = page.locator(".jp-Notebook .jp-OutputArea-output")
+    open_lab(page, house.alice, "again.ipynb")
+    output = page.locator(f"{NOTEBOOK} .jp-OutputArea-output")
     for said in ("new", "here"):
         run_menu(page, "Run", "Run All Cells")
         expect(output).to_have_text(re.compile(said), timeout=30_000)
     run_menu(page, "Kernel", "Restart Kernel…")
     page.locator(".jp-Dialog button.jp-mod-accept").click()
-    wait_for(lambda: page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count(), "kernel idle", 30)
+    expect(page.locator(".jp-Dialog")).to_have_count(0)
+    await_kernel(page)
     run_menu(page, "Run", "Run All Cells")
     expect(output).to_have_text(re.compile("new"), timeout=30_000)
 
 
 def test_a_terminal_is_hers(house: House) -> None:
     page = house.page(house.alice)
-    await_lab(page)
+    open_lab(page, house.alice)
     page.locator(LAUNCHER, has_text="Terminal").click()
     expect(page.locator(".jp-Terminal .xterm-screen").first).to_be_visible()
     told = house.alice.home / "told.txt"
@@ -133,7 +144,7 @@ def test_user_redirect_waits_for_the_sign_in(house: House) -> None:
     expect(page).to_have_url(re.compile("/hub/login"))
     fill_in(page, house.alice)
     page.wait_for_url(re.compile(rf"/user/{house.alice.name}/lab/tree/x\.ipynb"))
-    expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=45_000)
+    expect(page.locator(f"{NOTEBOOK} .jp-CodeCell").first).to_be_visible(timeout=45_000)
 
 
 def test_two_tabs_start_at_once(house: House) -> None:
@@ -198,7 +209,7 @@ def test_files_through_the_page(house: House, big: bytes, tmp_path: Path) -> Non
     small = tmp_path / "small.bin"
     small.write_bytes(big[:5_000_000])
     page = house.page(house.alice)
-    await_lab(page)
+    open_lab(page, house.alice)
     with page.expect_file_chooser() as chooser:
         page.locator('[data-command="filebrowser:upload"], [title="Upload Files"]').first.click()
     chooser.value.set_files(small)

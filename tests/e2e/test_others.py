@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sqlite3
 from pathlib import Path
 
 import httpx
@@ -17,9 +17,9 @@ PATHS = ("lab", "api/contents", "api/kernels", "files/told.txt", "tree", "api/st
 
 
 @pytest.fixture
-def alices(house: House) -> Iterator[httpx.Client]:
+def alices(house: House) -> httpx.Client:
     """alice is signed in and her server runs."""
-    yield house.client(house.alice)
+    return house.client(house.alice)
 
 
 def ports_of(house: House) -> set[int]:
@@ -154,7 +154,7 @@ def test_the_session_cookie_never_reaches_her_server(house: House, alices: httpx
 def _memory(pid: int) -> bytes:
     """What can be read of the heap of a process."""
     parts = []
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             if "[heap]" in line or ("rw-p 00000000 00:00 0" in line and "[" not in line):
                 low, high = (int(end, 16) for end in line.split()[0].split("-"))
@@ -168,10 +168,9 @@ def _memory(pid: int) -> bytes:
 
 def known_secrets(house: House, client: httpx.Client) -> list[bytes]:
     """The servers' own secrets, alice's cookie and her password."""
-    import sqlite3
-
-    (database,) = (house.ours.folder / "state").glob("*.sqlite*[!lm]")
-    rows = sqlite3.connect(database).execute("SELECT secret FROM servers WHERE secret != ''").fetchall()
+    database = sqlite3.connect(house.ours.folder / "state/terakoya.sqlite")
+    rows = database.execute("SELECT secret FROM servers WHERE secret != ''").fetchall()
+    database.close()
     assert rows
     return [row[0].encode() for row in rows] + [
         client.cookies["terakoya-session"].encode(),

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.house import TYPED, House, Kernel, await_lab, wait_for
+from tests.e2e.house import LAUNCHER, NOTEBOOK, TYPED, House, Kernel, open_lab, wait_for
 
 EVERY = ("hub", "gate", "launcher", "forkserver", "edge")
 FORM = TYPED | {"Sec-Fetch-Site": "same-origin"}
@@ -133,11 +133,11 @@ def test_kill_during_a_sign_in(house: House, name: str) -> None:
 def test_jupyterlab_in_the_browser_stays(house: House) -> None:
     """Nobody at the notebook notices that the hub and the launcher were gone."""
     page = house.page(house.alice)
-    await_lab(page)
+    open_lab(page, house.alice)
     for name in ("hub", "launcher", "gate"):
         kill(house, name)
-    page.locator(".jp-LauncherCard", has_text="Python 3").first.click()
-    expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=30_000)
+    page.locator(LAUNCHER, has_text="Python 3").first.click()
+    expect(page.locator(f"{NOTEBOOK} .jp-CodeCell").first).to_be_visible(timeout=30_000)
     assert not page.locator(".jp-Dialog", has_text=re.compile("Server Connection|Unavailable")).count()
 
 
