@@ -10,9 +10,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from terakoya.db import migrate
 from terakoya.db.engine import Database
+from terakoya.db.models import Base
 from tests.cast import Cast
 
 BIN = Path("/usr/lib/postgresql/15/bin")
@@ -68,11 +70,27 @@ def empty_db(request: pytest.FixtureRequest) -> Iterator[Database]:
     database.close()
 
 
-@pytest.fixture
-def db(empty_db: Database) -> Database:
+@pytest.fixture(scope="session")
+def postgres_with_tables(postgres: Callable[[], str]) -> Iterator[Database]:
+    """A migrated database, emptied after every test: making a new one takes half a second."""
+    database = Database(postgres())
+    migrate.upgrade(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def db(request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database with tables and nothing in them."""
-    migrate.upgrade(empty_db)
-    return empty_db
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_db")
+        return
+    url = request.getfixturevalue("postgres_with_tables").url
+    database = Database(url.render_as_string(hide_password=False))
+    yield database
+    with database.session() as session:
+        session.execute(text(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY CASCADE"))
+    database.close()
 
 
 @pytest.fixture

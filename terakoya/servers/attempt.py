@@ -45,6 +45,8 @@ class Attempt:
         self.bound: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
         self.ready: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
         self.began = time.monotonic()
+        self.unwanted = False
+        """Set by a stop that came before the row was begun."""
 
     @property
     def place(self) -> int:
@@ -91,6 +93,8 @@ class Attempt:
         patience = self.config.servers.stop_timeout + MARGIN
         while True:
             server, begun = await asyncio.to_thread(life.begin, self.db, self.server_id)
+            if self.unwanted:
+                await self._take_back(server, begun=begun)
             if begun:
                 return server
             if server.state == "running":
@@ -102,6 +106,12 @@ class Attempt:
             if time.monotonic() - self.began > patience:
                 raise ServerBusy(user=server.user.name)
             await asyncio.sleep(WATCH)
+
+    async def _take_back(self, server: Server, *, begun: bool) -> None:
+        if begun:
+            await asyncio.to_thread(life.begin_stop, self.db, server.id)
+            await asyncio.to_thread(life.stopped, self.db, server.id, server.key)
+        raise StartFailed(reason="it was stopped meanwhile", hint="Start it again when you need it.")
 
     async def _watch(self) -> None:
         """Look on while another process starts the server."""

@@ -22,6 +22,11 @@ def decide(server: Server, report: Report | None, now: float) -> Deed:
         return "stop"
     if server.state == "starting" and claimed:
         return "nothing"
+    return _as_reported(server, report)
+
+
+def _as_reported(server: Server, report: Report | None) -> Deed:
+    """Of a server that is wanted, and that nobody works on."""
     if report is not None and report.status == "exited":
         return "note exit"
     if server.state == "starting":

@@ -95,6 +95,9 @@ class Runner:
         LauncherUnavailable: it is stopped as soon as the launcher is there again.
         """
         server, begun = await asyncio.to_thread(life.begin_stop, self.db, server_id)
+        attempt = self.attempts.get(server_id)
+        if attempt is not None and attempt.server is None:
+            attempt.unwanted = True
         if begun:
             self._stops[server_id] = self._spawn(self.finish_stop(server))
             self._stops[server_id].add_done_callback(lambda _: self._stops.pop(server_id, None))
@@ -106,7 +109,7 @@ class Runner:
 
     async def finish_stop(self, server: Server) -> None:
         """Do what `stopping` promises. If the launcher is away the claim is given back, and the loop tries again."""
-        await self._cancel_attempt(server.id)
+        await self._cancel_attempt(server)
         try:
             await self.backend.stop(server.key, self.config.servers.stop_timeout)
         except LauncherUnavailable:
@@ -114,9 +117,11 @@ class Runner:
             raise
         await asyncio.to_thread(life.stopped, self.db, server.id, server.key)
 
-    async def _cancel_attempt(self, server_id: int) -> None:
-        task = self._starting.get(server_id)
-        if task is not None:
+    async def _cancel_attempt(self, server: Server) -> None:
+        """End the start that is stopped; a later one, which waits for the end of the stop, stays."""
+        attempt = self.attempts.get(server.id)
+        if attempt is not None and attempt.key == server.key:
+            task = self._starting[server.id]
             task.cancel()
             await asyncio.wait([task])
 

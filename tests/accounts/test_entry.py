@@ -7,7 +7,7 @@ from terakoya.errors import BadUserName, NotAllowed
 
 
 def _user(**values):
-    return User(name="x", admin=False, invited=False, disabled_at=None) if not values else User(**{"admin": False, "invited": False} | values)  # fmt: skip
+    return User(**{"name": "x", "admin": False, "invited": False, "disabled_at": None} | values)
 
 
 @pytest.mark.parametrize(

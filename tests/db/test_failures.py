@@ -1,5 +1,6 @@
 """A database that can't be written: what people are told, and that nothing is lost."""
 
+import itertools
 import os
 import subprocess
 from pathlib import Path
@@ -60,12 +61,9 @@ def test_the_disk_is_full(tiny: Path):
     cookie, _ = sessions.open(database, 1, lifetime=999, idle=999, user_agent="", address="")
     code = codes.make(database, "sign-in", {"user_id": 1}, 60)
     filler = tiny / "filler"
-    with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
-        while file.write(b"x" * 4096):
-            pass
-    with pytest.raises(DatabaseUnavailable, match="full|I/O"):
-        for number in range(500):
-            users.add(database, f"student{number}")
+    _fill(filler)
+    with pytest.raises(DatabaseUnavailable, match=r"full|I/O"):
+        _add_many(database)
     # Reading goes on, and what a full disk refused is whole.
     assert sessions.find(database, cookie).user.name == "alice"
     written = users.find(database)[1]
@@ -78,6 +76,16 @@ def test_the_disk_is_full(tiny: Path):
     database.close()
 
 
+def _fill(file: Path) -> None:
+    with pytest.raises(OSError, match="No space"), file.open("wb", buffering=0) as filler:
+        filler.writelines(itertools.repeat(b"x" * 4096))
+
+
+def _add_many(database: Database) -> None:
+    for number in range(500):
+        users.add(database, f"student{number}")
+
+
 def test_a_broken_constraint_is_no_failure_of_the_database(db, cast):
-    with pytest.raises(Exception, match="(?i)unique|duplicate"), db.session() as session:
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"), db.session() as session:
         users.insert(session, "ALICE", "alice", admin=False, invited=True)

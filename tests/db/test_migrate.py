@@ -63,7 +63,9 @@ def test_several_at_the_same_moment(empty_db):
     assert users.find(empty_db) == ([], 0)
 
 
-def test_a_newer_database_is_left_alone(db):
+def test_a_newer_database_is_left_alone(empty_db):
+    db = empty_db
+    migrate.upgrade(db)
     users.add(db, "alice")
     with db.session() as session:
         session.execute(text("UPDATE alembic_version SET version_num = 'from_next_year'"))
