@@ -22,6 +22,7 @@ from terakoya.config import Config
 from terakoya.edge import envoy
 from terakoya.errors import KeepsDying, NotReady, SettingsError
 from terakoya.ops import account, folders, lock, pamfile, ports, programs, ready, running, tasks
+from terakoya.ops.certificates import Certificates
 from terakoya.ops.processes import Process, Program
 
 READY_SECONDS = 60.0
@@ -53,6 +54,7 @@ class Supervisor:
         self.config = config
         self.tell = tell
         self.account: pwd.struct_passwd = account.ensure(config)
+        self.certificates = Certificates(config, self.account.pw_uid, self.account.pw_gid)
         self.processes: dict[str, Process] = {}
         self.signals: deque[int] = deque()
         self.link = ""
@@ -77,6 +79,7 @@ class Supervisor:
 
     def _start_all(self) -> None:
         self._write_settings()
+        self.certificates.publish()
         if not self.config.personal and self.config.accounts.pam_service == pamfile.OWN:
             pamfile.ensure()
         self._start(programs.launcher(self.config, self.account))
@@ -125,6 +128,8 @@ class Supervisor:
             self.restart_dead()
             for process in self.processes.values():
                 process.program.log.rotate()
+            if changed := self.certificates.refresh():
+                self.tell.note(changed)
 
     def handle_signals(self) -> None:
         while self.signals:

@@ -46,6 +46,7 @@ def database(config: Config) -> Iterator[Database]:
     owner = account.ensure(config)
     folders.prepare(config, owner)
     account.become(owner)
+    os.environ["HOME"] = str(config.storage.state)
     os.umask(0o077)
     db = Database(config.database_url)
     try:

@@ -18,17 +18,17 @@ def ensure(config: Config) -> pwd.struct_passwd:
     try:
         account = pwd.getpwnam(name)
     except KeyError:
-        account = _make(config, name)
+        account = _make(name)
     if account.pw_uid == 0:
         raise AccountUnusable(name=name, reason="the web-facing processes must not be root")
     return account
 
 
-def _make(config: Config, name: str) -> pwd.struct_passwd:
-    command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin"]
-    home = ["--home-dir", "/nonexistent"]
+def _make(name: str) -> pwd.struct_passwd:
+    command = ["useradd", "--system", "--user-group", "--no-create-home"]
+    nowhere = ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
     try:
-        subprocess.run([*command, *home, "--", name], check=True, capture_output=True, text=True)
+        subprocess.run([*command, *nowhere, "--", name], check=True, capture_output=True, text=True)
         return pwd.getpwnam(name)
     except (OSError, subprocess.CalledProcessError, KeyError) as error:
         reason = getattr(error, "stderr", "").strip() or str(error)
@@ -44,4 +44,3 @@ def become(account: pwd.struct_passwd) -> None:
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     if os.getresuid() != (account.pw_uid,) * 3 or os.getresgid() != (account.pw_gid,) * 3:
         raise AccountUnusable(name=account.pw_name, reason="root could not be given up")
-    os.environ["HOME"] = account.pw_dir

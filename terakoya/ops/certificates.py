@@ -77,6 +77,8 @@ class Certificates:
             self._seen = self._state()
             self._looked = time.monotonic()
             self._give(self._pair())
+            if not self.config.edge.certificate:
+                self._seen = self._state()  # what was due was just done
 
     def refresh(self) -> str:
         """Look whether something changed, at most every few seconds; a sentence if there is something to tell."""
