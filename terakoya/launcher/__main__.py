@@ -10,6 +10,7 @@ import grp
 import logging
 import os
 import pwd
+import resource
 import signal
 import sys
 import time
@@ -111,6 +112,8 @@ def _build(options: argparse.Namespace) -> tuple[Service, ForkServer]:
         log_gid=_gid(options.account),
         pam_service=pam.service(options.pam_service),
     )
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # three open files for each server
     peers = frozenset({0, pwd.getpwnam(options.account).pw_uid if root else os.geteuid()})
     return Service(means, Who(options.minimum_uid, os.geteuid()), peers, note), fork_server
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,8 @@ class ForkServer:
         """`note` is the file that tells a later launcher about this process."""
         self._python = python
         self._note = note
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        """The machine's usual limit, for the servers; the launcher itself may then raise its own."""
         self._changed = asyncio.Condition()
         self._socket: socket.socket | None = None
         self._failure: PreloadError | None = None
@@ -91,6 +94,7 @@ class ForkServer:
         before = self.generation
         try:
             self.pid = _spawn(self._python, theirs)
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self._files)
             theirs.close()
             self._remember(ready=False)
             return await self._listen(ours)

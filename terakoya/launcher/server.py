@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -19,8 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from terakoya.launcher import logs, processes
+from terakoya.launcher import ending, events, logs, processes
 from terakoya.launcher.cgroups import Cgroups, Group
+from terakoya.launcher.events import Events, StartError
 from terakoya.launcher.forking import ForkServer, PreloadError
 from terakoya.launcher.people import Person
 from terakoya.launcher.processes import Process
@@ -29,8 +29,6 @@ from terakoya.launcher.records import Record, Records
 log = logging.getLogger("terakoya.launcher")
 
 _TRIES = 3
-_KEEPER_SECONDS = 5.0
-"""How long a keeper may take to close the PAM session."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,6 @@ class Means:
     log_gid: int | None
     """The group that may read logs."""
     pam_service: str
-
-
-class StartError(Exception):
-    """`reason` is for the user, `detail` for whoever mends it."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        self.reason = reason
-        self.detail = detail
-        super().__init__(reason)
 
 
 class Server:
@@ -121,7 +110,7 @@ class Server:
             "reason": self.record.reason,
             "detail": self.record.detail,
             "started": self.record.started,
-            "usage": self._usage(family),
+            "usage": ending.usage(self.record, family),
         }
 
     async def stop(self, grace: float) -> int | None:
@@ -149,8 +138,12 @@ class Server:
         except StartError as error:
             await self._fail(error)
         except asyncio.CancelledError:
-            await self._fail(StartError("It was stopped while it started."))
+            if self._stopping:  # else the launcher itself ends, and the next one takes up what was begun
+                await self._fail(StartError("It was stopped while it started."))
             raise
+        except Exception:
+            log.exception("starting %s", self.record.key)
+            await self._fail(StartError("Something in terakoya went wrong."))
         else:
             await self._watch()
 
@@ -162,14 +155,14 @@ class Server:
             self._listener.bind(("127.0.0.1", 0))
             self._listener.listen(1024)
             self._note(port=self._listener.getsockname()[1], group=means.cgroups.make(key))
-            events = await self._hand_over(self._packet(request, person), log_file)
+            pipe = await self._hand_over(self._packet(request, person), log_file)
         finally:
             os.close(log_file)
         self._bound.set()
         try:
-            await self._until_ready(events)
+            await self._until_ready(pipe)
         finally:
-            events.close()
+            pipe.close()
 
     def _packet(self, request: Mapping[str, Any], person: Person) -> dict[str, Any]:
         names = ("key", "user_name", "base_url", "secret", "default_url", "page_config", "environment", "timeout")
@@ -189,53 +182,56 @@ class Server:
         """Until it is forked. A fork server that dies before it forked has done nothing: the next one is asked."""
         for _ in range(_TRIES):
             reading, writing = os.pipe2(os.O_CLOEXEC)
-            events = await Events.of(reading)
+            pipe = await Events.of(reading)
             try:
                 await self._means.fork_server.send(packet, [self._listener.fileno(), log_file, writing])
+            except BaseException:
+                pipe.close()
+                raise
             finally:
                 os.close(writing)
-            first = await self._first(events)
+            first = await self._first(pipe)
             if first is not None:
                 self._forked(first)
-                return events
-            events.close()
+                return pipe
+            pipe.close()
         raise StartError("The part that starts servers keeps failing.", "the fork server died three times")
 
-    async def _first(self, events: Events) -> dict[str, Any] | None:
+    async def _first(self, pipe: Events) -> dict[str, Any] | None:
         """Handed over is soon forked, even if nobody wants it any more: what is forked must be known to be ended."""
-        reading = asyncio.ensure_future(events.next())
+        reading = asyncio.ensure_future(pipe.next())
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
-                first = await asyncio.wait_for(reading, _KEEPER_SECONDS)
+                first = await asyncio.wait_for(reading, ending.KEEPER_SECONDS)
                 if first and first.get("event") == "forked":
                     self._forked(first)
-            events.close()
+            pipe.close()
             raise
 
     def _forked(self, event: Mapping[str, Any]) -> None:
         if event.get("event") != "forked":
-            raise StartError(*_told(event))
-        keeper, server = (_process(event.get(name)) for name in ("keeper", "pid"))
+            raise StartError(*events.told(event))
+        keeper, server = (events.process(event.get(name)) for name in ("keeper", "pid"))
         # Only the keeper can write to the pipe; still, nothing of another user is ever ended by mistake.
         if server and processes.owner(server.pid) not in (os.geteuid(), self.record.uid):
             raise StartError("It could not be started.", "the event pipe named a process of somebody else")
         self._note(keeper=keeper, server=server)
 
-    async def _until_ready(self, events: Events) -> None:
-        while (event := await events.next()) is not None:
+    async def _until_ready(self, pipe: Events) -> None:
+        while (event := await pipe.next()) is not None:
             if event.get("event") == "ready":
                 self._note(status="running")
                 self._settled.set()
                 return
             if event.get("event") == "failed":
-                raise StartError(*_told(event))
+                raise StartError(*events.told(event))
             if event.get("event") == "exit":
                 break
         if self.record.keeper:
-            await self.record.keeper.gone(_KEEPER_SECONDS)
-        raise StartError(_ended(self._means.records.exit_code(self.record.key), "while it started"))
+            await self.record.keeper.gone(ending.KEEPER_SECONDS)
+        raise StartError(events.ended(self._means.records.exit_code(self.record.key), "while it started"))
 
     async def _fail(self, error: StartError) -> None:
         detail = "\n".join(filter(None, [error.detail, logs.tail(self.record.log)]))
@@ -249,10 +245,10 @@ class Server:
             return
         await self.record.server.gone()
         if self.record.keeper:
-            await self.record.keeper.gone(_KEEPER_SECONDS)
+            await self.record.keeper.gone(ending.KEEPER_SECONDS)
         code = self._means.records.exit_code(self.record.key)
         log.info("%s of %s ended (%s)", self.record.key, self.record.os_name, code)
-        await self._exited(_ended(code, "by itself"), logs.tail(self.record.log))
+        await self._exited(events.ended(code, "by itself"), logs.tail(self.record.log))
 
     async def _take_up(self) -> None:
         record = self.record
@@ -285,30 +281,16 @@ class Server:
     def _server_alive(self) -> bool:
         return self.record.server is not None and self.record.server.alive
 
-    def _usage(self, family: Mapping[int, list[int]] | None) -> dict[str, Any]:
-        if self.record.status == "exited":
-            return {"cpu_seconds": 0.0, "memory_bytes": 0, "processes": 0}
-        pids = self.record.group.pids() if self.record.group.folders or family is None else self._tree(family)
-        cpu, memory = self.record.group.cpu_seconds(), self.record.group.memory_bytes()
-        if cpu is None or memory is None:
-            counted = processes.usage(pids)
-            cpu, memory = counted[0] if cpu is None else cpu, counted[1] if memory is None else memory
-        return {"cpu_seconds": round(cpu, 3), "memory_bytes": memory, "processes": len(pids)}
-
-    def _tree(self, family: Mapping[int, list[int]]) -> set[int]:
-        roots = [process.pid for process in (self.record.server, self.record.keeper) if process and process.alive]
-        return processes.tree(roots, family)
-
     # -- ending --------------------------------------------------------------------------------------------------------
 
     async def _stop(self, grace: float) -> int | None:
         if self.record.status == "starting" and self._life:
             self._life.cancel()
             await asyncio.wait([self._life])
-        pids = self._everything()
+        known = self._known()
         if self.record.server and self.record.server.kill(signal.SIGTERM):
             await self.record.server.gone(grace)
-        await self._end(pids)
+        await self._end(known)
         if self._life:
             self._life.cancel()
             await asyncio.wait([self._life])
@@ -319,88 +301,31 @@ class Server:
 
     async def _exited(self, reason: str, detail: str) -> None:
         """Nothing of it is left running; that it was, and why it ended, stays listed until it is stopped."""
-        await self._end(self._everything())
-        self._note(status="exited", reason=reason, detail=detail)
+        try:
+            await self._end(self._known())
+            self._note(status="exited", reason=reason, detail=detail)
+        except OSError:  # a full disk, perhaps; who waits is told in any case
+            log.exception("recording the end of %s", self.record.key)
+            self.record = replace(self.record, status="exited", reason=reason, detail=detail)
         self._bound.set()
         self._settled.set()
 
+    def _known(self) -> set[Process]:
+        return ending.everything(self.record, self._user_folder, self._not_of_it)
+
     async def _end(self, known: set[Process]) -> None:
-        """Kill whatever is left of it. The keeper goes last, by itself if it can: it closes the PAM session."""
-        keeper = self.record.keeper
-        for process in known | self._everything():
-            if process != keeper:
-                process.kill(signal.SIGKILL)
-        await self.record.group.kill(spare={keeper.pid} if keeper else ())
-        if keeper and not await keeper.gone(_KEEPER_SECONDS):
-            keeper.kill(signal.SIGKILL)
-            await keeper.gone(_KEEPER_SECONDS)
-        await self.record.group.kill()
-        if self.record.group.remove():
+        if await ending.end(self.record, known | self._known()):
             self._note(group=Group())
 
-    def _everything(self) -> set[Process]:
-        """Every process of it that can be found. With cgroups that is what the group holds, and half-started ones."""
-        record = self.record
-        pids = self._tree({})
-        if not record.group.folders:
-            folder = str(self._means.records.user_folder(record.key)).encode()
-            pids = self._tree(processes.children()) | processes.with_environment(folder, record.uid)
-        if record.port and not record.server:
-            # The port may be somebody else's by now: only our own keepers and the user's own processes count.
-            found = processes.holders(record.port)
-            pids |= {p for p in found if processes.owner(p) == record.uid or processes.name(p).startswith("terakoya-")}
-        pids -= {os.getpid(), self._means.fork_server.pid}
-        return {process for pid in pids if (process := Process.now(pid))}
+    @property
+    def _user_folder(self) -> Path:
+        return self._means.records.user_folder(self.record.key)
+
+    @property
+    def _not_of_it(self) -> set[int]:
+        return {os.getpid(), self._means.fork_server.pid}
 
     def _note(self, **changes: Any) -> None:
         self.record = replace(self.record, **changes)
         with contextlib.suppress(FileNotFoundError):  # the start failed before there was a folder
             self._means.records.save(self.record)
-
-
-class Events:
-    """The pipe on which a keeper and its server tell how the start goes."""
-
-    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport) -> None:
-        self._reader = reader
-        self._transport = transport
-
-    @classmethod
-    async def of(cls, descriptor: int) -> Events:
-        """Takes the descriptor over."""
-        reader = asyncio.StreamReader(limit=1024 * 1024)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
-        )
-        return cls(reader, transport)
-
-    async def next(self) -> dict[str, Any] | None:
-        """None when nobody can tell anything any more."""
-        try:
-            event = json.loads(await self._reader.readuntil(b"\n"))
-        except asyncio.IncompleteReadError:
-            return None
-        except (asyncio.LimitOverrunError, ValueError):
-            return {"event": "failed", "reason": "It told something that can't be understood.", "detail": ""}
-        return event if isinstance(event, dict) else {}
-
-    def close(self) -> None:
-        self._transport.close()
-
-
-def _process(pid: Any) -> Process | None:
-    return Process.now(pid) if isinstance(pid, int) and pid > 1 else None
-
-
-def _told(event: Mapping[str, Any]) -> tuple[str, str]:
-    return str(event.get("reason") or "It could not be started.")[:500], str(event.get("detail") or "")[-20_000:]
-
-
-def _ended(code: int | None, when: str) -> str:
-    """A sentence for the user."""
-    if code is None:
-        return f"It ended {when}."
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"It was ended by {signal.Signals(-code).name} {when}.".replace(" by itself", "")
-    return f"It ended {when} (exit code {code})."

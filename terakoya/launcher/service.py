@@ -74,8 +74,10 @@ class Service:
     async def serve(self, listener: socket.socket) -> None:
         """Answer until cancelled."""
         server = await asyncio.start_unix_server(self._connected, sock=listener, limit=protocol.LONGEST_LINE)
-        async with server:
-            await server.serve_forever()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.close()  # without waiting for who is connected: they ask the next launcher
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

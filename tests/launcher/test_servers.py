@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from terakoya.errors import LauncherUnavailable
 from terakoya.launcher.client import LauncherRefusedError
 from tests.launcher.stage import SECRET, Stage, alive, of_user, until, until_async
 from tests.osusers import OsUser, OsUsers
@@ -257,6 +258,25 @@ async def test_a_launcher_killed_during_a_start(own_stage: Stage, os_users: OsUs
         assert await status(await stage.one(f"cut-{number}"), user) == 200
         await stage.client.stop(f"cut-{number}", 5)
         assert of_user(user.uid) == []
+
+
+async def test_a_launcher_that_is_told_to_end_leaves_servers(own_stage: Stage, os_users: OsUsers) -> None:
+    stage, user, slow = own_stage, os_users.make("leave"), os_users.make("slow")
+    configure(slow, "import time\ntime.sleep(1.5)\n")
+    await stage.start("leave", user)
+    before = await stage.one("leave")
+    start = stage.client.start(
+        key="slow", os_name=slow.name, user_name="u", base_url=f"/user/{slow.name}/", secret=SECRET
+    )
+    await anext(start)
+    stage.kill(signal.SIGTERM)
+    with pytest.raises(LauncherUnavailable):
+        await anext(start)
+    assert await status(before, user) == 200
+    await asyncio.to_thread(stage.up)
+    assert (await stage.one("leave"))["pid"] == before["pid"]
+    assert (await stage.start("slow", slow))[-1] == {"event": "ready"}
+    assert await status(await stage.one("slow"), slow) == 200
 
 
 async def test_a_killed_fork_server_comes_back(own_stage: Stage, os_users: OsUsers) -> None:

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from terakoya.launcher import protocol
@@ -20,6 +20,8 @@ from tests.launcher.stage import SECRET, Stage
 from tests.osusers import OsUser
 
 pytestmark = pytest.mark.anyio
+
+anything = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 START = {"verb": "start", "key": "k", "os_name": "alice", "user_name": "alice", "base_url": "/user/alice/"}
 START |= {"secret": SECRET}
@@ -170,12 +172,14 @@ def test_what_is_not_started(field: str, value: Any) -> None:
         decoded(START | {field: value})
 
 
+@anything
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused_or_understood(data: bytes) -> None:
     with contextlib.suppress(BadRequestError):
         assert protocol.decode(data)["verb"] in protocol.REQUIRED
 
 
+@anything
 @given(
     st.dictionaries(
         st.sampled_from([*START, "environment", "page_config", "timeout", "grace"]),
