@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from jupyterlab_server import settings_utils, translation_utils, translations_handler
+
 from terakoya.lab.trouble import CannotServeError
 
 
@@ -21,8 +23,7 @@ def settle(spec: dict[str, Any]) -> None:
     _enter(spec["home"])
     Path(spec["runtime_dir"]).mkdir(mode=0o700, parents=True, exist_ok=True)
     _forget_root()
-    with suppress(locale.Error):
-        locale.setlocale(locale.LC_CTYPE, "")
+    _speak()
     time.tzset()
     _use_own_packages()
 
@@ -47,6 +48,15 @@ def _enter(home: str) -> None:
         raise CannotServeError(f"Your home folder {home} can't be opened: {error.strerror}.") from None
     if not os.access(".", os.R_OK | os.X_OK):
         raise CannotServeError(f"You may not read your home folder {home}.")
+
+
+def _speak() -> None:
+    """Take over LANG and the like; JupyterLab keeps them from when it was imported."""
+    with suppress(locale.Error):
+        locale.setlocale(locale.LC_CTYPE, "")
+    language = locale.getlocale()[0] or "en"
+    for module in (settings_utils, translation_utils, translations_handler):
+        module.SYS_LOCALE = language
 
 
 def _use_own_packages() -> None:

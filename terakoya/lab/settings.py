@@ -9,6 +9,7 @@ from typing import Any
 from jupyter_server.base.handlers import JupyterHandler
 from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir
 
+from terakoya.lab import warm
 from terakoya.lab.identity import GateIdentity
 
 Spec = dict[str, Any]
@@ -46,9 +47,11 @@ def usual(spec: Spec) -> dict[str, Any]:
         "workspaces_dir": get_workspaces_dir(),
         **default_url,
     }
+    compiled = {"bytecode_cache": warm.templates}
     return {
-        "ServerApp": {"quit_button": False, "websocket_ping_interval": 30},
-        "LabApp": lab,
+        "ServerApp": {"quit_button": False, "websocket_ping_interval": 30, "jinja_environment_options": compiled},
+        "LabApp": {**lab, "jinja2_options": compiled},
+        "JupyterNotebookApp": {"jinja2_options": compiled},
         "KernelManager": _kernel_transport(spec["runtime_dir"]),
     }
 

@@ -22,7 +22,7 @@ _USUAL_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 
 def become_server(order: dict[str, Any], from_pam: dict[str, str], listening: int, news: int) -> NoReturn:
     """Drop every privilege, then serve. What becomes of it is told on `news`. Never returns."""
-    code = 1
+    code, tell = 1, _News(news)
     try:
         os.setsid()
         _usual_signals()
@@ -32,11 +32,11 @@ def become_server(order: dict[str, Any], from_pam: dict[str, str], listening: in
         os.environ.clear()
         os.environ.update(new_environment)
         privileges.name_process("jupyter-lab")
-        code = _serve(order, listening, news)
+        code = _serve(order, listening, tell)
     except BaseException as error:  # noqa: BLE001 every way to fail is told
         traceback.print_exc()
         reason = f"It could not be prepared: {type(error).__name__}: {error}."
-        _answer(news, event="failed", reason=reason, detail=traceback.format_exc())
+        tell(event="failed", reason=reason, detail=traceback.format_exc())
     finally:
         with suppress(Exception):
             sys.stdout.flush()
@@ -64,10 +64,10 @@ def environment(order: dict[str, Any], from_pam: dict[str, str]) -> dict[str, st
     }
 
 
-def _serve(order: dict[str, Any], listening: int, news: int) -> int:
-    from terakoya.lab import app  # noqa: PLC0415 loaded before the fork, but not before preload could tell that it can't be
+def _serve(order: dict[str, Any], listening: int, tell: _News) -> int:
+    from terakoya.lab import app  # noqa: PLC0415 loaded long ago, by preload, which can tell if it can't be
 
-    return app.run(order, listening, lambda **event: _answer(news, **event))
+    return app.run(order, listening, tell)
 
 
 def _usual_signals() -> None:
@@ -77,9 +77,17 @@ def _usual_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _answer(news: int, *, event: str, reason: str = "", detail: str = "") -> None:
-    """The first answer counts and closes the pipe."""
-    line = json.dumps({"event": event, "reason": reason[:MOST_REASON], "detail": detail[-MOST_DETAIL:]})
-    with suppress(OSError):
-        os.write(news, line.encode())
-        os.close(news)
+class _News:
+    """The pipe to the keeper. The first answer counts and closes it: the number may soon be another file's."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd: int | None = fd
+
+    def __call__(self, *, event: str, reason: str = "", detail: str = "") -> None:
+        if self.fd is None:
+            return
+        fd, self.fd = self.fd, None
+        line = json.dumps({"event": event, "reason": reason[:MOST_REASON], "detail": detail[-MOST_DETAIL:]})
+        with suppress(OSError):
+            os.write(fd, line.encode())
+            os.close(fd)

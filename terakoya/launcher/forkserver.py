@@ -29,8 +29,15 @@ def main() -> None:
     channel = socket.socket(fileno=CHANNEL)
     os.set_inheritable(CHANNEL, False)
     started = time.monotonic()
+    leave_out = sys.argv[1:]
     try:
-        preload.everything()
+        preload.everything(leave_out)
+    except preload.NotAloneError as error:
+        if error.package not in leave_out and error.package != "JupyterLab":
+            print(f"{error}; it is left for servers to import", file=sys.stderr)  # noqa: T201 the log
+            _again(channel, [*leave_out, error.package])
+        _tell(channel, event="failed", reason=f"Notebook servers can't be forked: {error}.", detail="")
+        sys.exit(1)
     except BaseException as error:  # noqa: BLE001 also SystemExit of a broken package is a report
         _tell(channel, event="failed", reason=_why_not(error), detail=traceback.format_exc())
         sys.exit(1)
@@ -39,6 +46,12 @@ def main() -> None:
     _tell(channel, event="preloaded", seconds=round(time.monotonic() - started, 3))
     while _another_order(channel):
         fork_one(channel)
+
+
+def _again(channel: socket.socket, leave_out: list[str]) -> NoReturn:
+    """Begin anew as the same process, without what can't be imported before a fork."""
+    channel.set_inheritable(True)
+    os.execv(sys.executable, [sys.executable, "-I", "-m", "terakoya.launcher.forkserver", *leave_out])  # noqa: S606
 
 
 def fork_one(channel: socket.socket) -> None:

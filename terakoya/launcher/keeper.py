@@ -42,6 +42,7 @@ def run(order: Order, listening: int, log: int, events: int) -> int:
     except Exception as error:  # noqa: BLE001 whatever it is, the launcher is told
         outcome = {"failed": _reason(error), "detail": traceback.format_exc()}
         traceback.print_exc()
+        _end_the_rest()
     finally:
         if session:
             session.close()
@@ -84,31 +85,36 @@ def _keep(order: Order, session: Session | None, listening: int, log: int, event
     for fd in (write_news, listening, log):
         os.close(fd)
     tell(events, event="forked", keeper=os.getpid(), pid=pid, started=started_ticks(pid))
-    answer = _wait_ready(pid, news, float(order.get("timeout") or 60))
-    os.close(news)
     failure: dict[str, Any] = {}
-    if answer["event"] == "ready":
-        tell(events, event="ready")
-    else:
-        failure = {"failed": answer["reason"], "detail": answer["detail"]}
-        _kill(pid, signal.SIGKILL)
+    ended = os.pidfd_open(pid)
+    try:
+        answer = _first_answer(news, ended, float(order.get("timeout") or 60))
+        if answer["event"] == "ready":
+            tell(events, event="ready")
+        else:
+            failure = {"failed": answer["reason"], "detail": answer["detail"]}
+            if answer["event"] == "hung" or not _readable(_LAST_GRACE, ended):
+                _kill(pid, signal.SIGKILL)
+    finally:
+        os.close(ended)
+        os.close(news)
     code = _wait_end(pid)
     _end_the_rest()
     return {**failure, "code": max(code, 0), "signal": max(-code, 0)}
 
 
-def _wait_ready(pid: int, news: int, seconds: float) -> dict[str, Any]:
+def _first_answer(news: int, ended: int, seconds: float) -> dict[str, Any]:
     """What the server says first, or why it said nothing. It is the user's process: nothing of it is trusted."""
-    ended = os.pidfd_open(pid)
-    poller = select.poll()
-    poller.register(news, select.POLLIN)
-    poller.register(ended, select.POLLIN)
-    try:
-        if not poller.poll(seconds * 1000):
-            return _failed(f"It was not ready after {seconds:g} seconds.")
+    if _readable(seconds, news, ended):
         return _read_answer(news)
-    finally:
-        os.close(ended)
+    return {"event": "hung", "reason": f"It was not ready after {seconds:g} seconds.", "detail": ""}
+
+
+def _readable(seconds: float, *fds: int) -> bool:
+    poller = select.poll()
+    for fd in fds:
+        poller.register(fd, select.POLLIN)
+    return bool(poller.poll(seconds * 1000))
 
 
 def _read_answer(news: int) -> dict[str, Any]:

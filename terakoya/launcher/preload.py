@@ -7,8 +7,11 @@ import importlib
 import os
 import pkgutil
 import threading
+from collections.abc import Collection
 from contextlib import suppress
-from pathlib import Path
+
+NO_HOME = "/nonexistent"
+"""The home while importing: nothing of root's own is read, and a path that a module remembers is easily found."""
 
 _ENTRANCES = (
     "terakoya.lab.app",
@@ -39,17 +42,36 @@ _LAZY = (
 """Imported by a server itself, when it starts or is first asked. A missing one costs a little time, nothing else."""
 
 
-def everything() -> None:
-    """Import, tidy up, and make sure that forking is safe."""
-    os.environ["HOME"] = "/nonexistent"  # nothing of root's own is read, and no path of it is remembered
+class NotAloneError(Exception):
+    """A package started a thread while it was imported; a fork would leave that half-done."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        names = ", ".join(thread.name for thread in threading.enumerate())
+        super().__init__(f"{package} started a thread while it was imported ({names})")
+
+
+def everything(leave_out: Collection[str] = ()) -> None:
+    """Import, tidy up, and make sure that forking is safe. ImportError, or NotAloneError with the one to leave out."""
+    os.environ["HOME"] = NO_HOME
     for name in _ENTRANCES:
         importlib.import_module(name)
+    check_alone("JupyterLab")
     for name in [*_LAZY, *_handlers(), *_extensions()]:
-        with suppress(ImportError):
-            importlib.import_module(name)
+        if name not in leave_out:
+            with suppress(Exception):  # a server that needs it meets the same error, and says so
+                importlib.import_module(name)
+            check_alone(name)
+    importlib.import_module("terakoya.lab.warm").everything()
     gc.collect()
     gc.freeze()
-    check_alone()
+    check_alone("JupyterLab")
+
+
+def check_alone(package: str) -> None:
+    """Raise NotAloneError unless this process has exactly one thread, counted by the kernel."""
+    if len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208 names are enough
+        raise NotAloneError(package)
 
 
 def _handlers() -> list[str]:
@@ -67,15 +89,3 @@ def _extensions() -> list[str]:
 
     manager = ExtensionConfigManager(read_config_path=[*ENV_CONFIG_PATH, *SYSTEM_CONFIG_PATH])
     return [name for name, enabled in manager.get_jpserver_extensions().items() if enabled]
-
-
-class NotAloneError(Exception):
-    """A package started a thread while it was imported; a fork would leave it behind half-done."""
-
-
-def check_alone() -> None:
-    """Raise NotAloneError unless this process has exactly one thread, counted by the kernel."""
-    threads = len(list(Path("/proc/self/task").iterdir()))
-    if threads != 1:
-        names = ", ".join(thread.name for thread in threading.enumerate())
-        raise NotAloneError(f"{threads} threads: {names}")
