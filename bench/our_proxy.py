@@ -18,7 +18,7 @@ from bench.peer import end, free_ports, wait_until_answers
 from terakoya import configfile
 from terakoya.config import Config
 from terakoya.db.engine import Database
-from terakoya.db.models import Base, Server, Session, User
+from terakoya.db.models import Base, Server, Session, Token, User
 from terakoya.edge import envoy
 
 
@@ -91,8 +91,6 @@ def _people(config: Config, upstream: int) -> str:
 
 
 def _token(config: Config) -> str:
-    from terakoya.db.models import Token
-
     database = Database(config.database_url)
     with database.session() as db:
         db.add(Token(hash=sha256(b"bench").digest(), user_id=1, scopes=["inherit"]))

@@ -154,6 +154,8 @@ def _protocol() -> dict[str, Any]:
         "request_headers_timeout": "30s",
         "drain_timeout": "1s",
         "common_http_protocol_options": {"idle_timeout": "600s", "headers_with_underscores_action": "DROP_HEADER"},
+        # Some programs offer HTTP/2 without TLS with each request; they are answered in HTTP/1.1.
+        "http_protocol_options": {"ignore_http_11_upgrade": [{"exact": "h2c", "ignore_case": True}]},
         "http2_protocol_options": {
             "max_concurrent_streams": 256,
             "initial_stream_window_size": 1 << 20,

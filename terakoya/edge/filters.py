@@ -75,9 +75,7 @@ def forget_client_orders(*, trusted: bool) -> dict[str, Any]:
         exact += [f"x-forwarded-{what}" for what in ("host", "port", "prefix", "server", "scheme", "client-cert")]
     else:
         prefixes.append("x-forwarded-")
-    removals: list[dict[str, Any]] = [
-        {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}} for prefix in prefixes
-    ]
+    removals: list[dict[str, Any]] = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes]
     removals += [{"remove": name} for name in exact]
     kind = "http.early_header_mutation.header_mutation.v3.HeaderMutation"
     return typed("envoy.http.early_header_mutation.header_mutation", kind, mutations=removals)

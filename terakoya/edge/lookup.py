@@ -172,6 +172,7 @@ class SqliteLookup:
         """A backup put in place of the database is another file under the same name."""
         if self._connection and _identity(self.path) != self._file:
             self._why = "its file was replaced"
+            self._tried = 0.0
             self.close()
 
 
