@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -121,3 +122,11 @@ def test_the_gate_imports_only_what_it_needs() -> None:
 def test_the_command_line_starts_without_the_slow_libraries() -> None:
     loaded = loaded_by("terakoya.cli")
     assert not loaded & {"sqlalchemy", "fastapi", "pydantic", "alembic", "uvicorn", "httpx", "jinja2", "asyncio"}
+
+
+def test_every_dependency_says_what_it_is_for() -> None:
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [*project["dependencies"], *(name for names in project["optional-dependencies"].values() for name in names)]
+    page = (ROOT.parent / "docs/dependencies.md").read_text(encoding="utf-8")
+    missing = [name for name in named if f"`{name.partition('>')[0]}`" not in page]
+    assert not missing

@@ -6,7 +6,9 @@ import json
 import os
 import select
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -98,6 +100,29 @@ def test_the_port_is_taken(school: House) -> None:
     assert done.returncode == 1
     assert f"already listens on 127.0.0.1:{school.port}" in done.stderr
     assert "envoy" in done.stderr
+
+
+def test_a_database_of_a_newer_version_is_left_alone() -> None:
+    with house() as other:
+        assert other.json("user", "list") == []
+        with closing(sqlite3.connect(other.place / "state/terakoya.sqlite")) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+            connection.commit()
+        done = other.run("up")
+        assert done.returncode == 1
+        assert "from a newer terakoya (revision 9999)" in done.stderr
+        assert "is running" not in other.console
+
+
+def test_a_mistake_in_the_settings_is_told_before_anything_starts() -> None:
+    with house() as other:
+        right = other.settings.read_text(encoding="utf-8")
+        other.settings.write_text(right + "[srevers]\n", encoding="utf-8")
+        done = other.run("up")
+        assert done.returncode == 1
+        assert 'there is no setting "srevers"' in done.stderr
+        assert not (other.place / "state").exists()
+        other.settings.write_text(right, encoding="utf-8")
 
 
 def test_servers_are_started_and_stopped_by_command(school: House, browser: httpx.Client, alice: OsUser) -> None:

@@ -61,13 +61,14 @@ def _make_parents(path: Path, config: Config) -> None:
 
 
 def _check_parents(path: Path) -> None:
-    """Nobody but root and ourselves may be able to exchange a folder on the way."""
+    """Nobody but root and ourselves may be able to exchange a folder on the way, nor have laid a link there."""
+    trusted, dangerous = {0, os.geteuid()}, stat.S_IWOTH | (stat.S_IWGRP if os.geteuid() == 0 else 0)
     for parent in path.parents:
         facts = parent.stat()
-        others_write = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not facts.st_mode & stat.S_ISVTX
-        if facts.st_uid not in {0, os.geteuid()}:
-            raise FolderUnsafe(path=path, reason=f"{parent} belongs to {_name(facts.st_uid)}")
-        if others_write and os.geteuid() == 0:
+        owners = {facts.st_uid, parent.lstat().st_uid} - trusted
+        if owners:
+            raise FolderUnsafe(path=path, reason=f"{parent} belongs to {_name(owners.pop())}")
+        if facts.st_mode & dangerous and not facts.st_mode & stat.S_ISVTX:
             raise FolderUnsafe(path=path, reason=f"others may write to {parent}")
 
 

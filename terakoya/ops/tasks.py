@@ -40,7 +40,9 @@ def run(config: Config, account: pwd.struct_passwd, module: str) -> dict[str, An
     except ValueError:
         said = " ".join(program.log.tail(1)) or "nothing"
         reason = f"exit code {done.returncode}"
-        raise KeepsDying(process=module, reason=reason, said=said, log=program.log.path) from None
+        raise KeepsDying(
+            process=f"step {module.rpartition('.')[2]}", reason=reason, said=said, log=program.log.path
+        ) from None
     if "error" in answer:
         kind: type[TerakoyaError] = getattr(errors, answer["error"])
         raise kind(**answer["facts"])

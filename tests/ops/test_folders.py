@@ -100,6 +100,17 @@ def test_a_parent_in_other_hands_is_refused(config: Config, open_place: Path, ow
         folders.prepare(many_users(config, parent), pwd.getpwnam("nobody"))
 
 
+@root_only
+def test_a_link_that_somebody_else_laid_on_the_way_is_refused(config: Config, open_place: Path) -> None:
+    (open_place / "real").mkdir()
+    link = open_place / "link"
+    link.symlink_to(open_place / "real")
+    folders.prepare(many_users(config, link), pwd.getpwnam("nobody"))
+    os.lchown(link, 12345, 12345)
+    with pytest.raises(FolderUnsafe, match="belongs to"):
+        folders.prepare(many_users(config, link), pwd.getpwnam("nobody"))
+
+
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
     (tmp_path / "target").write_text("precious", encoding="utf-8")

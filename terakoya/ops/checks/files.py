@@ -20,7 +20,7 @@ def folders_right(facts: Facts) -> Finding:
     wrong = [f"{folder.path}: {problem}" for folder in wanted if (problem := folders.problem(folder))]
     if wrong:
         return fail("; ".join(wrong), "`terakoya up` sets owners and rights; if it refuses to, it says why.")
-    return ok(", ".join(str(folder.path) for folder in wanted) or "made at the first start")
+    return ok(f"{len(wanted)} with the right owners" if wanted else "made at the first start")
 
 
 def _reachable(path: Path) -> bool:
