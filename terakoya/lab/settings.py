@@ -15,6 +15,8 @@ from terakoya.lab.identity import GateIdentity
 Spec = dict[str, Any]
 _SOCKET_PATH_LIMIT = 107
 _KERNEL_SOCKET_NAME = len("/kernel-01234567-89ab-cdef-0123-456789abcdef-ipc-1")
+_NEWS = "@jupyterlab/apputils-extension:announcements"
+"""Asks every user whether to fetch news from outside; updates are the administrator's business."""
 _FOR_LAB_ONLY = {"fullStaticUrl", "staticUrl"}
 
 
@@ -64,6 +66,7 @@ def web(spec: Spec) -> dict[str, Any]:
     def complete(handler: JupyterHandler, page_config: dict[str, Any]) -> dict[str, Any]:
         extra = page if getattr(handler, "name", "") == "lab" else {k: page[k] for k in page.keys() - _FOR_LAB_ONLY}
         page_config.update(extra)
+        page_config["disabledExtensions"] = [*page_config.get("disabledExtensions", []), _NEWS]
         return page_config
 
     return {**hub, "page_config_hook": complete}
