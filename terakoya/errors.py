@@ -131,7 +131,7 @@ class AccountUnusable(TerakoyaError):
 
 
 class KeepsDying(TerakoyaError):
-    """The {process} does not start ({reason}). It last said: {said}
+    """The {process} does not start ({reason}). It last said "{said}".
 
     Read {log} for the whole story, and run `terakoya doctor`.
     """
@@ -293,10 +293,10 @@ class NotAllowed(TerakoyaError):
 
 
 class LastAdministrator(TerakoyaError):
-    """"{name}" is the last administrator.
+    """ "{name}" is the last administrator.
 
     Make somebody else administrator first.
-    """
+    """  # noqa: D210 a quotation begins it
 
     status = 409
 
