@@ -46,7 +46,7 @@ class Attempt:
         self.ready: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
         self.began = time.monotonic()
         self.unwanted = False
-        """Set by a stop that came before the row was begun."""
+        """Set by a stop that came later; a new start does not join this one."""
 
     @property
     def place(self) -> int:
@@ -190,8 +190,12 @@ class Attempt:
             await asyncio.to_thread(life.fail, self.db, server.id, server.key, reason, detail)
 
     async def _leave_nothing(self, server: Server) -> None:
-        with suppress(LauncherUnavailable):  # what is left over is found by the loop
+        try:
             await self.backend.stop(server.key, 0)
+        except LauncherUnavailable:
+            pass  # what is left over is found by the loop
+        except Exception:
+            log.exception("%s could not be cleared away; the loop tries again", server.key)
 
 
 def explain(error: Exception) -> tuple[str, str]:

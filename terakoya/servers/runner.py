@@ -54,7 +54,9 @@ class Runner:
         StartFailed, ServerBusy, NotAllowed (its user is disabled), NoSuchServer, DatabaseUnavailable, or
         LauncherUnavailable. The start goes on when the caller is cancelled.
         """
-        attempt = self.attempts.get(server_id) or self._attempt(server_id)
+        attempt = self.attempts.get(server_id)
+        if attempt is None or attempt.unwanted:
+            attempt = self._attempt(server_id)
         return await asyncio.shield(attempt.bound)
 
     async def wait_ready(self, server_id: int) -> Server:
@@ -94,10 +96,10 @@ class Runner:
 
         LauncherUnavailable: it is stopped as soon as the launcher is there again.
         """
-        server, begun = await asyncio.to_thread(life.begin_stop, self.db, server_id)
         attempt = self.attempts.get(server_id)
-        if attempt is not None and attempt.server is None:
+        if attempt is not None and attempt.server is None:  # asked for before this, but its row is not begun yet
             attempt.unwanted = True
+        server, begun = await asyncio.to_thread(life.begin_stop, self.db, server_id)
         if begun:
             self._stops[server_id] = self._spawn(self.finish_stop(server))
             self._stops[server_id].add_done_callback(lambda _: self._stops.pop(server_id, None))
@@ -108,11 +110,11 @@ class Runner:
         return await asyncio.to_thread(life.by_id, self.db, server_id)
 
     async def finish_stop(self, server: Server) -> None:
-        """Do what `stopping` promises. If the launcher is away the claim is given back, and the loop tries again."""
+        """Do what `stopping` promises. If it can't be done the claim is given back, and the loop tries again."""
         await self._cancel_attempt(server)
         try:
             await self.backend.stop(server.key, self.config.servers.stop_timeout)
-        except LauncherUnavailable:
+        except Exception:
             await asyncio.to_thread(life.free, self.db, server.id, server.key)
             raise
         await asyncio.to_thread(life.stopped, self.db, server.id, server.key)
@@ -121,6 +123,7 @@ class Runner:
         """End the start that is stopped; a later one, which waits for the end of the stop, stays."""
         attempt = self.attempts.get(server.id)
         if attempt is not None and attempt.key == server.key:
+            attempt.unwanted = True
             task = self._starting[server.id]
             task.cancel()
             await asyncio.wait([task])

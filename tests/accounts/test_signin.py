@@ -18,6 +18,7 @@ from terakoya.errors import (
     SignInUnavailable,
     TooManyAttempts,
 )
+from terakoya.launcher.client import LauncherRefusedError
 
 CONFIG = configfile.load(personal=True)
 GROUPS = {"alice": ["alice", "students"], "robert": ["staff"], "mallory": ["mallory"]}
@@ -296,7 +297,14 @@ def test_pam_answers(open_db):
     assert (user.os_name, sessions.find(open_db, cookie).user.id) == ("alice", user.id)
 
 
-@pytest.mark.parametrize("told", [LauncherUnavailable(), {"result": "unavailable", "message": "PAM is broken"}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        LauncherUnavailable(),
+        LauncherRefusedError("unavailable", "no helper"),
+        {"result": "unavailable", "message": "PAM is broken"},
+    ],
+)
 def test_no_launcher_is_no_wrong_password(open_db, told):
     with pytest.raises(SignInUnavailable):
         enter(open_db, "alice", "alice", machine=PamAuthenticator(Client(told)))

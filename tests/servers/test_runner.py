@@ -158,6 +158,20 @@ async def test_a_start_that_fails_says_why(db, cast):
 
 
 @played
+async def test_a_backend_with_a_bug_leaves_nothing_half_started(db, cast):
+    desk = Desk(db, cast)
+
+    async def broken(*_):
+        raise ValueError("a bug")
+
+    desk.backend.start = desk.backend.stop = broken
+    with pytest.raises(ValueError, match="a bug"):
+        await desk.runner.start(desk.id)
+    await desk.runner.settle()
+    assert (desk.row.state, desk.row.reason) == ("failed", "something in terakoya went wrong")
+
+
+@played
 async def test_a_start_that_hangs(db, cast):
     desk = Desk(db, cast, start_timeout=Duration(0.05))
     attempt_margin, attempt.MARGIN = attempt.MARGIN, 0.05

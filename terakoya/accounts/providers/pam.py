@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from terakoya.accounts.providers.base import Answer
 from terakoya.errors import LauncherUnavailable
+from terakoya.launcher.client import LauncherRefusedError
 
 
 class Client(Protocol):
@@ -27,8 +28,8 @@ class PamAuthenticator:
             told = await self.launcher.authenticate(name, password, address, new_password)
         except LauncherUnavailable as error:
             return Answer("unavailable", message=error.what)
-        if "error" in told:
-            return Answer("unavailable", message=str(told.get("message", told["error"])))
+        except LauncherRefusedError as error:  # no word about the password
+            return Answer("unavailable", message=str(error))
         return Answer(
             told["result"],
             os_name=told.get("os_name") or "",
