@@ -46,17 +46,17 @@ def test_the_lab_page_knows_the_hub_and_no_secret(server: Started) -> None:
     config = page_config(answer.text)
     assert config["token"] == ""
     assert {name: config[name] for name in PAGE} == PAGE
+    assert config["news"] == {"disabled": True}
+    assert config["quitButton"] is False
+    assert config["terminalsAvailable"] is True
+    assert config["extensionManager"]["can_install"] is False
+    assert config["fullStaticUrl"] == f"{server.order['base_url']}static/lab"
 
 
 def test_nobody_is_asked_about_news_from_outside(server: Started) -> None:
     for page in ("lab", "tree"):
         disabled = page_config(server.get(page).text)["disabledExtensions"]
         assert "@jupyterlab/apputils-extension:announcements" in disabled
-    assert config["news"] == {"disabled": True}
-    assert config["quitButton"] is False
-    assert config["terminalsAvailable"] is True
-    assert config["extensionManager"]["can_install"] is False
-    assert config["fullStaticUrl"] == f"{server.order['base_url']}static/lab"
 
 
 def test_static_files_may_have_an_address_for_all(fork_server: ForkServer, alice: OsUser) -> None:
