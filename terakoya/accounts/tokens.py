@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 
 from terakoya.accounts import permissions
 from terakoya.accounts.digests import digest, fresh
@@ -64,7 +64,7 @@ def find(db: Database, value: str) -> Visitor | None:
     return Visitor(row[1], token=row[0])
 
 
-def _holds(now: float):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _holds(now: float) -> ColumnElement[bool]:
     return or_(Token.expires_at.is_(None), Token.expires_at > now)
 
 
