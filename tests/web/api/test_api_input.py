@@ -59,12 +59,12 @@ def database(db):
     return db
 
 
-@pytest.mark.parametrize("raw", ODD.values(), ids=ODD.keys())
-def test_odd_bodies(place, raw):
+@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+def test_odd_bodies(place, method, path):
     key = place.key("taro")
-    for method, path in ENDPOINTS:
+    for what, raw in ODD.items():
         answer = place.client.request(method, "/hub/api" + path, headers=key, content=raw)
-        assert answer.status_code == 400, (method, path, answer.text)
+        assert answer.status_code == 400, (what, answer.text)
         assert answer.json()["cure"]
 
 

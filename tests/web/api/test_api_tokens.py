@@ -100,29 +100,29 @@ def test_somebody_elses_token_is_not_found_under_ones_own_name(place, alice):
     assert place.ask("DELETE", f"/users/alice/tokens/a{of_bob.id}", alice.key).status_code == 404
 
 
-@pytest.mark.parametrize("token_id", ["a", "1", "b1", "a-1", "a1.0", "a" + "9" * 30, "a\u0661", "a 1"])
-def test_odd_ids(place, alice, token_id):
-    assert place.ask("GET", f"/users/alice/tokens/{token_id}", alice.key).status_code == 404
+def test_odd_ids(place, alice):
+    for token_id in ["a", "1", "b1", "a-1", "a1.0", "a" + "9" * 30, "a\u0661", "a 1"]:
+        assert place.ask("GET", f"/users/alice/tokens/{token_id}", alice.key).status_code == 404, token_id
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        {"expires_in": 0},
-        {"expires_in": -1},
-        {"expires_in": 10**12},
-        {"expires_in": 10**400},
-        {"expires_in": "60"},
-        {"expires_in": True},
-        {"scopes": []},
-        {"scopes": "self"},
-        {"scopes": ["nonsense"]},
-        {"scopes": [1]},
-        {"roles": ["admin"]},
-        {"note": "x" * 256},
-        {"note": 5},
-    ],
-)
-def test_odd_wishes(place, alice, wanted):
-    answer = place.ask("POST", "/users/alice/tokens", alice.key, json=wanted)
-    assert (answer.status_code, answer.json()["status"]) == (400, 400)
+ODD_WISHES = [
+    {"expires_in": 0},
+    {"expires_in": -1},
+    {"expires_in": 10**12},
+    {"expires_in": 10**400},
+    {"expires_in": "60"},
+    {"expires_in": True},
+    {"scopes": []},
+    {"scopes": "self"},
+    {"scopes": ["nonsense"]},
+    {"scopes": [1]},
+    {"roles": ["admin"]},
+    {"note": "x" * 256},
+    {"note": 5},
+]
+
+
+def test_odd_wishes(place, alice):
+    for wanted in ODD_WISHES:
+        answer = place.ask("POST", "/users/alice/tokens", alice.key, json=wanted)
+        assert (answer.status_code, answer.json()["status"]) == (400, 400), wanted

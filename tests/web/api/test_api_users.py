@@ -94,17 +94,15 @@ def test_pages(place, taro):
     assert last["_pagination"]["next"] is None
 
 
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=-5", "offset=-1", "limit=99999999999999999999", f"offset={10**40}"]
-)
-def test_pages_out_of_bounds_are_brought_within(place, taro, query):
-    assert place.ask("GET", f"/users?{query}", taro).status_code == 200
+def test_pages_out_of_bounds_are_brought_within(place, taro):
+    for query in ["limit=0", "limit=-5", "offset=-1", "limit=99999999999999999999", f"offset={10**40}"]:
+        assert place.ask("GET", f"/users?{query}", taro).status_code == 200, query
 
 
-@pytest.mark.parametrize("query", ["limit=x", "offset=1.5", "state=odd", "sort=password", "name_filter=a%00"])
-def test_odd_queries(place, taro, query):
-    answer = place.ask("GET", f"/users?{query}", taro)
-    assert (answer.status_code, answer.json()["status"]) == (400, 400)
+def test_odd_queries(place, taro):
+    for query in ["limit=x", "offset=1.5", "state=odd", "sort=password", "name_filter=a%00"]:
+        answer = place.ask("GET", f"/users?{query}", taro)
+        assert (answer.status_code, answer.json()["status"]) == (400, 400), query
 
 
 def test_adding(place, taro):
