@@ -49,6 +49,8 @@ class ForkServer:
         self._changed = asyncio.Condition()
         self._socket: socket.socket | None = None
         self._failure: PreloadError | None = None
+        self._failures = 0
+        """In a row."""
         self._sending = asyncio.Lock()
         self.pid = 0
         self.generation = 0
@@ -63,11 +65,10 @@ class ForkServer:
 
     async def run(self) -> None:
         """Never ends by itself. Failures in a row wait longer and longer."""
-        failures = 0
         while True:
             lived = await self._run_one()
-            failures = 0 if lived else failures + 1
-            await asyncio.sleep(_SECONDS_BETWEEN[min(failures, len(_SECONDS_BETWEEN) - 1)])
+            self._failures = 0 if lived else self._failures + 1
+            await asyncio.sleep(_SECONDS_BETWEEN[min(self._failures, len(_SECONDS_BETWEEN) - 1)])
 
     async def send(self, packet: Mapping[str, Any], descriptors: Sequence[int]) -> int:
         """Hand over a request as soon as there is somebody to take it. The generation that got it.
@@ -121,7 +122,8 @@ class ForkServer:
                 log.error("fork server: %s\n%s", event.get("reason"), event.get("detail"))
                 await self._set(None, PreloadError(str(event.get("reason")), str(event.get("detail", ""))))
         await self._drop(ours)
-        if not was_ready and not self._failure:
+        # The first death without a word may be chance, such as somebody's kill: starts wait for the next one.
+        if not was_ready and not self._failure and self._failures:
             await self._set(None, PreloadError("Notebook servers can't be started here.", "the fork server died"))
         return was_ready
 
