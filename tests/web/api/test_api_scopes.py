@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from terakoya.accounts import permissions
 from terakoya.errors import BadTokenRequest
-from terakoya.web.api.scopes import SCOPES, Grants, asked_for, held, held_by
+from terakoya.web.api.scopes import EVERYTHING_OWNED, SCOPES, Grants, asked_for, held, held_by
 
 NAMES = ("alice", "bob", "taro")
 SCOPE = st.builds(
@@ -15,6 +16,10 @@ SCOPE = st.builds(
 
 def test_everything_that_comes_with_a_scope_is_a_scope():
     assert {included for _, with_it in SCOPES.values() for included in with_it} <= SCOPES.keys()
+
+
+def test_tokens_can_be_made_with_these_scopes_and_no_others():
+    assert SCOPES.keys() | EVERYTHING_OWNED.keys() == permissions.SCOPES
 
 
 @pytest.mark.parametrize(
