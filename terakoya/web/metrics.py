@@ -27,7 +27,8 @@ class Counts:
             users = session.scalar(select(func.count()).select_from(User).where(User.disabled_at.is_(None)))
             signed_in = select(func.count()).select_from(Session)
             sessions = session.scalar(signed_in.where(Session.host == "", Session.expires_at > time.time()))
-            by_state = dict(session.execute(select(Server.state, func.count()).group_by(Server.state)).tuples().all())
+            counted = session.execute(select(Server.state, func.count()).group_by(Server.state))
+            by_state: dict[str, int] = {row[0]: row[1] for row in counted}
             sums = select(func.sum(Server.kernels), func.sum(Server.kernels_busy), func.sum(Server.cpu))
             kernels, busy, cpu = session.execute(sums).one()
             memory = session.scalar(select(func.sum(Server.memory)))

@@ -69,7 +69,8 @@ async def entrance(hub: Hub, who: Visitor, owner: User, wanted: str) -> str:
     if not origin or who.session is None:
         raise NotAllowed(action=f'open a server of "{owner.name}", a name that no web address can have')
     path = own_path(wanted, owner.name_key) or server_path(owner.name)
-    data = {"user_id": who.user.id, "session_id": who.session.id, "host": host}
+    session = who.session
+    data = {"user_id": who.user.id, "session_id": session.id, "session": session.hash.hex(), "host": host}
     code = await run_in_threadpool(codes.make, hub.db, "enter", data, HANDOVER_SECONDS)
     return f"{origin}/hub/enter?{urlencode({'code': code, 'next': path})}"
 

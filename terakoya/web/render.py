@@ -113,7 +113,7 @@ def _make(language: str, catalogues: i18n.Catalogues) -> Environment:
         "iso": lambda at: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"),
         "json": lambda value: json.dumps(value, ensure_ascii=False),
         "query": query,
-        "translated": lambda sentence: translations.gettext(sentence) if sentence else "",
+        "sentence": lambda clause: sentence(translations.gettext(clause)) if clause else "",
     }
     made.globals |= {"server_path": server_path}
     return made
@@ -136,6 +136,11 @@ def size(count: float) -> str:
             break
         count /= 1000
     return f"{count:.1f} {unit}" if count < 10 and unit not in {"B", "kB", "MB"} else f"{count:.0f} {unit}"  # noqa: PLR2004 one digit
+
+
+def sentence(clause: str) -> str:
+    """A clause such as "the home folder is full" as a sentence of its own."""
+    return clause[:1].upper() + clause[1:] + ("" if clause[-1:] in ".!?。…" else ".")
 
 
 def query(values: Mapping[str, Any], **changed: Any) -> str:

@@ -31,6 +31,9 @@ PEOPLE = {
 }
 
 
+LOG = "Traceback (most recent call last):\n  ...\nOSError: [Errno 28] No space left on device"
+
+
 @dataclass
 class Machine:
     """Its accounts, as the launcher tells of them. A password is the name backwards."""
@@ -128,7 +131,7 @@ def fill(db: Database, count: int) -> None:
                     kernels_busy=dice.randint(0, 1) if up else 0, cpu=dice.random() * 1.2 if up else 0,
                     memory=int(dice.random() * 2e9) if up else 0,
                     reason="The home folder is full." if state == "failed" else "",
-                    detail="Traceback (most recent call last):\n  ...\nOSError: [Errno 28] No space left on device" if state == "failed" else "",
+                    detail=LOG if state == "failed" else "",
                 )
             )  # fmt: skip
         alice = next(user for user in everybody if user.name == "alice")
@@ -145,7 +148,7 @@ def fill(db: Database, count: int) -> None:
                 detail={"server": ""},
             )
         )
-        agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1 Version/18.0 Mobile/15E148 Safari/604.1"
+        agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1 Safari/604.1"
         for host in (alice.id, everybody[0].id):
             session.add(Session(hash=dice.randbytes(32), user_id=host, expires_at=now + 9999, last_seen=now - 8000,
                                 user_agent=agent, address="192.0.2.7"))  # fmt: skip

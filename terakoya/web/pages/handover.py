@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from sqlalchemy.exc import IntegrityError
 from starlette.responses import Response
@@ -11,7 +13,7 @@ from terakoya.errors import CodeUsedUp
 from terakoya.web import opening
 from terakoya.web.hosts import own_path, safe_next, server_path, user_host
 from terakoya.web.render import page, redirect
-from terakoya.web.state import hub
+from terakoya.web.state import Hub, hub
 from terakoya.web.visitor import SignedIn, address, set_cookie
 
 router = APIRouter()
@@ -34,7 +36,7 @@ def at_origin(request: Request, code: str = "", next: str = "") -> Response:  # 
     here = hub(request)
     host = (request.url.hostname or "").lower()
     data = codes.use(here.db, "enter", code)
-    if data["host"] != host:
+    if data["host"] != host or not _still_signed_in(here, data):
         raise CodeUsedUp
     limits = here.config.accounts
     try:
@@ -48,9 +50,15 @@ def at_origin(request: Request, code: str = "", next: str = "") -> Response:  # 
             parent_id=data["session_id"],
             host=host,
         )
-    except IntegrityError as error:  # signed out within the last seconds
+    except IntegrityError as error:  # signed out at this very moment
         raise CodeUsedUp from error
     key = host.partition(".")[0]
     response = redirect(own_path(safe_next(here.config, next), key) or server_path(key), 302)
     set_cookie(response, here.config, cookie)
     return response
+
+
+def _still_signed_in(here: Hub, data: dict[str, Any]) -> bool:
+    """Whether the hub's session is there yet. Its number alone does not tell: numbers are given again."""
+    found = sessions.listed(here.db, data["user_id"])
+    return any(row.id == data["session_id"] and row.hash.hex() == data["session"] for row in found)

@@ -45,7 +45,7 @@ def _personal(request: Request) -> Response:
 
 
 async def _form(
-    request: Request, here: Hub, error: TerakoyaError | None = None, admin: str = "", groups: tuple[str, ...] = ()
+    request: Request, here: Hub, error: TerakoyaError | None = None, admin: str = "", rule: entry.Rule | None = None
 ) -> Response:
     code = await run_in_threadpool(codes.make, here.db, "set-up", {}, FORM_SECONDS)
     what, cure = here.catalogues.explain(language_of(request), error) if error else ("", "")
@@ -57,7 +57,7 @@ async def _form(
         code=code,
         people=everybody,
         admin=admin,
-        rule=entry.Rule(everybody=not groups, groups=list(groups)),
+        rule=rule or entry.Rule(everybody=True),
         what=what,
         cure=cure,
     )
@@ -78,7 +78,7 @@ async def finish(
         await _check_account(here, admin)
         await run_in_threadpool(entry.set_up, here.db, admin, rule)
     except (NobodyWouldEnter, NoSystemAccount, BadUserName) as error:
-        return await _form(request, here, error, admin, tuple(group or ()))
+        return await _form(request, here, error, admin, entry.Rule(everybody=who == "everybody", groups=group or []))
     return redirect(f"/hub/login?name={admin}")
 
 
