@@ -1,4 +1,4 @@
-"""The real `terakoya up`, as root, in folders of its own on a free loopback port; all it started is ended afterwards."""
+"""The real `terakoya up`, as root, in folders of its own on a free loopback port; all of it is ended afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
 
 from bench.peer import end, free_ports, wait_until_answers
 
@@ -51,7 +50,7 @@ class Ours:
     def command(self, *arguments: str) -> str:
         """Run `terakoya ...` on this one; what it prints."""
         command = [*TERAKOYA, *arguments, "--config", str(self.config)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=90)
         if done.returncode:
             raise RuntimeError(f"terakoya {' '.join(arguments)}: {done.stdout}\n{done.stderr}")
         return done.stdout
@@ -59,7 +58,7 @@ class Ours:
 
 @contextlib.contextmanager
 def running(*, everybody: bool = True, more_settings: str = "") -> Iterator[Ours]:
-    """A terakoya that lets in everybody, or (`everybody` false) one that still waits for its welcome page."""
+    """A terakoya at rest that lets in everybody, or (`everybody` false) one that still waits for its welcome page."""
     folder = Path(tempfile.mkdtemp(prefix="terakoya-ours-"))
     folder.chmod(0o755)
     (port,) = free_ports(1)
@@ -70,6 +69,7 @@ def running(*, everybody: bool = True, more_settings: str = "") -> Iterator[Ours
         started = start(config, f"http://localhost:{port}")
         if everybody:
             _let_everybody_in(started)
+            _wait_until_at_rest(started)
         yield started
     finally:
         if started is not None:
@@ -127,11 +127,34 @@ def _ask_launcher(config: Path) -> dict[str, object]:
         return answer
 
 
+def _wait_until_at_rest(ours: Ours, seconds: float = 300.0) -> None:
+    """After an installation the hub compresses JupyterLab's files once, at the lowest priority; let it end first."""
+    hub = json.loads((ours.folder / "run/supervisor.json").read_text())["processes"]["hub"]["pid"]
+    deadline = time.monotonic() + seconds
+    while LOWEST_PRIORITY in _priorities(hub) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _priorities(pid: int) -> set[int]:
+    """The nice values of the threads of a process."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
+    return {int(task.read_text().rpartition(")")[2].split()[16]) for task in tasks}
+
+
+LOWEST_PRIORITY = 19
+
+WELCOME = """\
+import sys
+from pathlib import Path
+from terakoya import configfile
+from terakoya.accounts import entry
+from terakoya.commands.common import database
+
+with database(configfile.load(Path(sys.argv[1]))) as db:
+    entry.set_up(db, "tkbadmin", entry.Rule(everybody=True))
+"""
+
+
 def _let_everybody_in(ours: Ours) -> None:
     """What the welcome page does: a first administrator, and every account of the machine may enter."""
-    code = (
-        "import sys; from pathlib import Path; from terakoya import configfile; from terakoya.accounts import entry; "
-        "from terakoya.commands.common import database\n"
-        "with database(configfile.load(Path(sys.argv[1]))) as db: entry.set_up(db, 'tkbadmin', entry.Rule(everybody=True))"
-    )
-    subprocess.run([sys.executable, "-c", code, str(ours.config)], check=True)
+    subprocess.run([sys.executable, "-c", WELCOME, str(ours.config)], check=True)

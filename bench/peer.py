@@ -1,7 +1,7 @@
 """The peer: the newest JupyterHub with configurable-http-proxy, installed into a folder of the benchmark's own.
 
 It is set up as its documentation says (PAM, LocalProcessSpawner, SQLite, one proxy), with the same JupyterLab, Notebook
-and ipywidgets as ours, and is given every time-out it could need. `python -m bench.peer` installs it and says what is there.
+and ipywidgets as ours, and is given every time-out it could need. `python -m bench.peer` installs it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Peer:
 
 def folder() -> Path:
     """Where the peer is installed; ordinary users must be able to run what lies there."""
-    usual = Path("/var/tmp/terakoya-bench") if os.geteuid() == 0 else Path.home() / ".cache/terakoya-bench"  # noqa: S108
+    usual = Path("/var/tmp/terakoya-bench") if os.geteuid() == 0 else Path.home() / ".cache/terakoya-bench"
     return Path(os.environ.get("TERAKOYA_BENCH_DIR") or usual)
 
 

@@ -38,7 +38,7 @@ def people(count: int) -> Iterator[list[Person]]:
     made: list[Person] = []
     try:
         for name in _free_names(count):
-            made.append(_make(name, homes))
+            made.append(_make(name, homes))  # noqa: PERF401 what was made is removed also if the next one fails
         yield made
     finally:
         for person in made:
@@ -82,7 +82,7 @@ def _patiently(command: list[str], text: str = "") -> None:
     """Run it; somebody else may hold the lock of the password file for a moment."""
     deadline = time.monotonic() + 30
     while True:
-        done = subprocess.run(command, input=text, text=True, capture_output=True)
+        done = subprocess.run(command, check=False, input=text, text=True, capture_output=True)
         if done.returncode == 0:
             return
         if "lock" not in done.stderr or time.monotonic() > deadline:
