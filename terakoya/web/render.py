@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from terakoya import __version__
-from terakoya.web import i18n
+from terakoya.web import i18n, reasons
 from terakoya.web.hosts import server_path
 from terakoya.web.state import hub
 
@@ -113,7 +113,7 @@ def _make(language: str, catalogues: i18n.Catalogues) -> Environment:
         "iso": lambda at: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"),
         "json": lambda value: json.dumps(value, ensure_ascii=False),
         "query": query,
-        "sentence": lambda clause: sentence(translations.gettext(clause)) if clause else "",
+        "reason": lambda clause: reasons.explain(clause, translations.gettext),
     }
     made.globals |= {"server_path": server_path}
     return made
@@ -136,11 +136,6 @@ def size(count: float) -> str:
             break
         count /= 1000
     return f"{count:.1f} {unit}" if count < 10 and unit not in {"B", "kB", "MB"} else f"{count:.0f} {unit}"  # noqa: PLR2004 one digit
-
-
-def sentence(clause: str) -> str:
-    """A clause such as "the home folder is full" as a sentence of its own."""
-    return clause[:1].upper() + clause[1:] + ("" if clause[-1:] in ".!?。…" else ".")
 
 
 def query(values: Mapping[str, Any], **changed: Any) -> str:

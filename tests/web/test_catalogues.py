@@ -5,7 +5,7 @@ import re
 import pytest
 
 from terakoya.errors import NoSuchUser, StartFailed
-from terakoya.web import i18n
+from terakoya.web import i18n, reasons
 from tests.web.messages import extracted, read
 
 LANGUAGES = [language for language in i18n.NAMES if language != i18n.SOURCE]
@@ -40,6 +40,26 @@ def test_errors_are_explained_in_the_visitor_s_language():
     what, cure = catalogues.explain("ja", StartFailed(reason="Try again", hint="{odd}"))
     assert "もう一度試す" in what
     assert cure == "{odd}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "english", "japanese"),
+    [
+        ("it ended by itself", "It ended by itself.", "サーバーが自分で終了しました。"),
+        ("It ended by itself.", "It ended by itself.", "サーバーが自分で終了しました。"),
+        (
+            "Your home /home/x is not a folder.",
+            "Your home /home/x is not a folder.",
+            "ホーム /home/x はフォルダーではありません。",
+        ),
+        ("something else: {odd}", "Something else: {odd}.", "Something else: {odd}."),
+        ("", "", ""),
+    ],
+)
+def test_reasons(reason, english, japanese):
+    catalogues = i18n.load()
+    assert reasons.explain(reason, catalogues.of("en").gettext) == english
+    assert reasons.explain(reason, catalogues.of("ja").gettext) == japanese
 
 
 def test_each_language_has_a_catalogue():
