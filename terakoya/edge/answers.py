@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from terakoya.edge import refusals
 from terakoya.edge.activity import Activity
-from terakoya.edge.decide import Owner, Pass, Policy, Redirect, Request, Visitor, decide, place
+from terakoya.edge.decide import Owner, Pass, Policy, Redirect, Request, Visitor, decide, is_known, place
 from terakoya.edge.lookup import DatabaseDown, Lookup
 from terakoya.edge.measure import Measure
 
@@ -69,15 +69,11 @@ class Answerer:
         found = self.lookup.token(sha256(token).digest()) if token else None
         if found is not None or self._cookie not in cookie:
             return found
-        first = None
         for value in self._session.findall(cookie)[:COOKIES_TRIED]:
             visitor = self.lookup.session(sha256(value).digest())
-            if visitor is None:
-                continue
-            first = first or visitor
-            if visitor.expires_at is not None and now < visitor.expires_at and _fits(visitor, request):
+            if visitor and is_known(self.policy, request, visitor, now):
                 return visitor
-        return first
+        return None
 
     def _owner(self, request: Request) -> Owner | None:
         where = place(request.path)
@@ -94,10 +90,6 @@ class Answerer:
             b"content-length: %d\r\n\r\n" % (wire, REASONS[wire], kind, len(body))
         )
         return head if request.method == "HEAD" else head + body
-
-
-def _fits(visitor: Visitor, request: Request) -> bool:
-    return not visitor.host or request.host.startswith(visitor.host)
 
 
 def _request(method: str, url: bytes, headers: dict[bytes, bytes], *, token_sent: bool) -> Request:

@@ -151,7 +151,7 @@ def key_of(segment: str) -> str:
 
 def decide(policy: Policy, request: Request, visitor: Visitor | None, owner: Owner | None, now: float) -> Decision:
     """The one place that says who may reach which server."""
-    known = visitor if visitor and _is_known(policy, request, visitor, now) else None
+    known = visitor if visitor and is_known(policy, request, visitor, now) else None
     where = place(request.path)
     if where is None:
         return _elsewhere(policy, request)
@@ -186,8 +186,8 @@ def is_valid(visitor: Visitor, now: float) -> bool:
     return not visitor.disabled and (visitor.expires_at is None or now < visitor.expires_at)
 
 
-def _is_known(policy: Policy, request: Request, visitor: Visitor, now: float) -> bool:
-    """A session is good for one origin only."""
+def is_known(policy: Policy, request: Request, visitor: Visitor, now: float) -> bool:
+    """Whether this proof counts here and now: a session is good for one origin only."""
     return is_valid(visitor, now) and (visitor.kind == "token" or visitor.host == origin_of(policy, request))
 
 
@@ -198,8 +198,10 @@ def _bare(host: str) -> str:
 
 def origin_of(policy: Policy, request: Request) -> str:
     """The user's origin that the request was sent to, or empty for the hub's."""
+    if not policy.user_domain:
+        return ""
     host = _bare(request.host)
-    return host if policy.user_domain and host.endswith("." + policy.user_domain) else ""
+    return host if host.endswith("." + policy.user_domain) else ""
 
 
 def _elsewhere(policy: Policy, request: Request) -> Decision:
