@@ -68,7 +68,7 @@ def running(*, everybody: bool = True, more_settings: str = "") -> Iterator[Ours
     try:
         started = start(config, f"http://localhost:{port}")
         if everybody:
-            _let_everybody_in(started)
+            let_everybody_in(started)
             _wait_until_at_rest(started)
         yield started
     finally:
@@ -155,6 +155,6 @@ with database(configfile.load(Path(sys.argv[1]))) as db:
 """
 
 
-def _let_everybody_in(ours: Ours) -> None:
+def let_everybody_in(ours: Ours) -> None:
     """What the welcome page does: a first administrator, and every account of the machine may enter."""
     subprocess.run([sys.executable, "-c", WELCOME, str(ours.config)], check=True)
