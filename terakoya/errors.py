@@ -277,7 +277,7 @@ class TooManyAttempts(TerakoyaError):
 class CodeUsedUp(TerakoyaError):
     """This link was used already, has run out, or is not complete.
 
-    Make a new one on the server with `terakoya user link NAME`, or sign in with your password.
+    Make a new one on the server with `terakoya user link`, or sign in with your password.
     """
 
     status = 403

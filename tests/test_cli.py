@@ -137,6 +137,10 @@ def test_a_link_signs_a_user_in(cli: Cli) -> None:
     assert cli.error("user", "link", "bob")["code"] == "NotAllowed"
 
 
+def test_the_first_link_can_be_had_again(cli: Cli) -> None:
+    assert cli("user", "link").startswith("http://localhost:8000/hub/welcome?code=")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
 def test_what_root_makes_belongs_to_the_account(cli: Cli) -> None:
     cli("user", "list")

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy.orm import Session as DatabaseSession
 
-from terakoya.accounts import permissions
+from terakoya.accounts import audit, permissions
 from terakoya.accounts.digests import digest, fresh
 from terakoya.accounts.visitor import Visitor
 from terakoya.db.engine import Database
@@ -28,8 +29,9 @@ def make(
     lifetime: float | None = None,
     scopes: Sequence[str] = ("inherit",),
     max_lifetime: float | None = None,
+    actor: str = "",
 ) -> tuple[str, Token]:
-    """A new token and its value, which is shown once. `lifetime` None: as long as is allowed."""
+    """A new token and its value, which is shown once. `lifetime` None: as long as is allowed; `actor` "": its user."""
     lifetime = max_lifetime if lifetime is None else lifetime
     if lifetime is not None and not 0 < lifetime < float("inf"):
         raise BadTokenRequest(reason="its life must be longer than nothing")
@@ -44,6 +46,8 @@ def make(
     row.expires_at = now + lifetime if lifetime is not None else None
     with db.session() as session:
         session.add(row)
+        session.flush()
+        _record(session, "token.make", row, actor)
     return value, row
 
 
@@ -84,11 +88,18 @@ def get(db: Database, user_id: int, token_id: int) -> Token:
     return token
 
 
-def remove(db: Database, user_id: int, token_id: int) -> None:
+def remove(db: Database, user_id: int, token_id: int, actor: str = "") -> None:
     with db.session() as session:
-        gone = session.execute(delete(Token).where(Token.id == token_id, Token.user_id == user_id))
-        if not gone.rowcount:  # type: ignore[attr-defined]
+        gone = delete(Token).where(Token.id == token_id, Token.user_id == user_id).returning(Token)
+        token = session.scalar(gone)
+        if token is None:
             raise NoSuchToken
+        _record(session, "token.remove", token, actor)
+
+
+def _record(session: DatabaseSession, action: str, token: Token, actor: str) -> None:
+    user = session.get_one(User, token.user_id)
+    audit.record(session, actor or user.name, action, user.name, token=f"a{token.id}", note=token.note)
 
 
 def sweep(db: Database) -> None:

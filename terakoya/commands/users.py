@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Users: add, list, disable, make administrator, remove.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The user's name.", show_default=False)]
-
-LINK_SECONDS = 15 * 60
 
 
 def facts(user: User) -> dict[str, Any]:
@@ -139,19 +139,20 @@ def remove(
 
 
 @app.command()
-def link(name: Name, config: ConfigPath = None, as_json: AsJson = False) -> None:
+def link(
+    name: Annotated[str, typer.Argument(help="The user's name; without one, the link that `terakoya up` prints.")] = "",
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
     """Make a link that signs a user in once, within 15 minutes, without a password."""
-    from terakoya.accounts import codes, users
-    from terakoya.errors import NotAllowed
+    from terakoya.accounts import links
 
     found = settings(config)
     with database(found) as db:
-        user = users.get(db, name)
-        if user.disabled_at is not None:
-            raise NotAllowed(action=f"make a link for {user.name}, who is disabled")
-        code = codes.make(db, "sign-in", {"user_id": user.id}, LINK_SECONDS)
-    url = f"{found.public_url}/hub/enter-link?code={code}"
+        url = links.sign_in(db, found, name) if name else links.first(db, found, pwd.getpwuid(os.getuid()).pw_name)
+    if not url:
+        raise typer.BadParameter("Name the user to sign in; this place has its administrator already.")
     if as_json:
-        print_json({"name": user.name, "link": url, "seconds": LINK_SECONDS})
+        print_json({"name": name, "link": url, "seconds": links.SECONDS})
     else:
         typer.echo(url)

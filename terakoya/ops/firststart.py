@@ -6,24 +6,22 @@
 
 from __future__ import annotations
 
-from terakoya.accounts import codes, entry
+import os
+import pwd
+
+from terakoya.accounts import links
 from terakoya.config import Config
 from terakoya.db import migrate
 from terakoya.db.engine import Database
 from terakoya.ops import tasks
 
-WELCOME_SECONDS = 15 * 60
-
 
 def prepare(config: Config) -> str:
-    """Upgrade the database; the one-time link of the welcome page while nobody has set this place up, else ""."""
+    """Upgrade the database; the one-time link to print, or ""."""
     db = Database(config.database_url)
     try:
         migrate.upgrade(db)
-        if entry.is_set_up(db):
-            return ""
-        code = codes.make(db, "welcome", {}, WELCOME_SECONDS)
-        return f"{config.public_url}/hub/welcome?code={code}"
+        return links.first(db, config, pwd.getpwuid(os.getuid()).pw_name)
     finally:
         db.close()
 

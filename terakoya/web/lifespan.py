@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from terakoya.accounts import sessions
+from terakoya.accounts import codes, sessions, tokens
 from terakoya.web.state import Hub
 
 log = logging.getLogger(__name__)
@@ -50,5 +50,6 @@ async def _sweep(hub: Hub) -> None:
         await run_in_threadpool(
             lambda: sessions.extend(hub.db, accounts.session_idle, accounts.session_lifetime)  # noqa: B023 run at once
         )
-        await run_in_threadpool(sessions.sweep, hub.db)
+        for kind in (sessions, tokens, codes):
+            await run_in_threadpool(kind.sweep, hub.db)
         await asyncio.sleep(SWEEP_SECONDS)

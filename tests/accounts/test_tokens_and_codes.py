@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import update
 
-from terakoya.accounts import codes, tokens, users
+from terakoya.accounts import audit, codes, tokens, users
 from terakoya.db.models import Code, Token
 from terakoya.errors import BadTokenRequest, CodeUsedUp, NoSuchToken
 
@@ -20,8 +20,10 @@ def test_a_token_is_its_users(db, cast):
         tokens.get(db, cast.bob.id, token.id)
     with pytest.raises(NoSuchToken):
         tokens.remove(db, cast.bob.id, token.id)
-    tokens.remove(db, cast.alice.id, token.id)
+    tokens.remove(db, cast.alice.id, token.id, "taro")
     assert tokens.find(db, value) is None
+    removed, made = audit.search(db, target="alice")[:2]
+    assert (removed.action, removed.actor, made.action, made.actor) == ("token.remove", "taro", "token.make", "alice")
 
 
 def test_a_token_ends(db, cast):

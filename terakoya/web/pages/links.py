@@ -7,10 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from terakoya.accounts import codes, sessions, users
+from terakoya.accounts import links
 from terakoya.db.models import User
-from terakoya.errors import CodeUsedUp
-from terakoya.web.hosts import safe_next
 from terakoya.web.render import page, redirect
 from terakoya.web.state import hub
 from terakoya.web.visitor import address, set_cookie
@@ -26,25 +24,20 @@ def show(request: Request, code: str = "") -> Response:
 @router.post("/hub/enter-link")
 def enter(request: Request, code: Annotated[str, Form()] = "") -> Response:
     here = hub(request)
-    data = codes.use(here.db, "sign-in", code)
-    user = users.by_id(here.db, data["user_id"])
-    if user.disabled_at is not None:
-        raise CodeUsedUp
-    return signed_in_response(request, user, safe_next(here.config, data.get("next", "")) or "/hub/home")
-
-
-def signed_in_response(request: Request, user: User, to: str) -> Response:
-    """A redirect that carries a new session of `user`."""
     here = hub(request)
-    limits = here.config.accounts
-    cookie, _ = sessions.open(
-        here.db,
-        user.id,
-        lifetime=limits.session_lifetime,
-        idle=limits.session_idle,
-        user_agent=request.headers.get("user-agent", ""),
-        address=address(request),
-    )
-    response = redirect(to)
-    set_cookie(response, here.config, cookie)
+    agent = request.headers.get("user-agent", "")
+    cookie, _ = links.follow(here.db, here.config, code, agent, address(request))
+    return _home(request, cookie)
+
+
+def signed_in_response(request: Request, user: User) -> Response:
+    """The user's home, with a new session."""
+    here = hub(request)
+    agent = request.headers.get("user-agent", "")
+    return _home(request, links.enter(here.db, here.config, user, agent, address(request)))
+
+
+def _home(request: Request, cookie: str) -> Response:
+    response = redirect("/hub/home")
+    set_cookie(response, hub(request).config, cookie)
     return response

@@ -41,7 +41,7 @@ async def form(request: Request, code: Annotated[str, Form()] = "") -> Response:
 def _personal(request: Request) -> Response:
     """The one account is the one that terakoya runs as."""
     user = entry.set_up(hub(request).db, getpass.getuser(), entry.Rule(everybody=False, groups=[]))
-    return signed_in_response(request, user, "/hub/home")
+    return signed_in_response(request, user)
 
 
 async def _form(
