@@ -11,6 +11,9 @@ from terakoya.config import Config
 LARGEST_BODY = 1 << 20
 """Bytes of a form or of an API request. Files go to the users' servers, not to the hub."""
 
+PARTS_OF_USERS_PAGES = {"X-Content-Type-Options": "nosniff"}
+"""JupyterLab's own files: a policy for the hub's pages would bind workers that are made from them."""
+
 
 def policy(config: Config) -> str:
     """The Content-Security-Policy of the pages: nothing but the hub's own files, no inline script or style."""
@@ -47,10 +50,12 @@ class SecurityHeaders:
             await self.app(scope, receive, send)
             return
 
+        fixed = PARTS_OF_USERS_PAGES if scope["path"].startswith("/hub/lab-static/") else self.fixed
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self.fixed.items():
+                for name, value in fixed.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -86,6 +86,8 @@ def test_served_by_the_hub(stage):
         answer = browser.get(address)
         assert answer.status_code == 200
         assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "content-security-policy" not in answer.headers
     assert browser.get("/hub/lab-static/0.0.1/x.js").status_code == 404
 
 
