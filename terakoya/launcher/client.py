@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,10 @@ from terakoya.launcher import protocol
 
 Answer = dict[str, Any]
 _LONGEST_ANSWER = 64 * 1024 * 1024
+PATIENCE = 20.0
+"""Seconds after which a launcher that is there but does not answer is taken as away."""
+SIGN_IN_PATIENCE = 45.0
+"""A password may be asked for elsewhere, and others may be in line before it."""
 
 
 class LauncherRefusedError(Exception):
@@ -35,7 +39,7 @@ class LauncherClient:
     ) -> Answer:
         """`result`, and for all but `denied` and `unavailable` also `os_name`, `uid`, `groups`, `message`."""
         fields = {"name": name, "password": password, "address": address, "new_password": new_password}
-        return await self._one("authenticate", fields)
+        return await self._one("authenticate", fields, SIGN_IN_PATIENCE)
 
     async def account(self, name: str) -> Answer:
         """`exists`, `uid`, `home`, `groups`."""
@@ -82,7 +86,7 @@ class LauncherClient:
 
     async def stop(self, key: str, grace: float = 10.0) -> Answer:
         """`code`: the exit code, minus the signal, or None."""
-        return await self._one("stop", {"key": key, "grace": grace})
+        return await self._one("stop", {"key": key, "grace": grace}, grace + PATIENCE)
 
     async def list(self) -> list[Answer]:
         """Every server that was started and not stopped, with `status` and `usage`."""
@@ -92,10 +96,11 @@ class LauncherClient:
         """What it is and has: see the protocol."""
         return await self._one("ping", {})
 
-    async def _one(self, verb: str, fields: Answer) -> Answer:
-        async with aclosing(self._ask(verb, fields)) as answers:
-            async for answer in answers:
-                return answer
+    async def _one(self, verb: str, fields: Answer, patience: float = 0.0) -> Answer:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience or PATIENCE), aclosing(self._ask(verb, fields)) as answers:
+                async for answer in answers:
+                    return answer
         raise LauncherUnavailable
 
     async def _ask(self, verb: str, fields: Answer) -> AsyncGenerator[Answer, None]:

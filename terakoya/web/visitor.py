@@ -18,6 +18,7 @@ from terakoya.errors import AdministratorsOnly, CrossSite, SignInNeeded
 from terakoya.web.state import hub
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
+COOKIES_TRIED = 4
 
 
 def cookie_name(config: Config) -> str:
@@ -54,8 +55,15 @@ def _find(request: HTTPConnection) -> Visitor | None:
     token = bearer(request.headers.get("authorization", ""))
     if token is not None:
         return tokens.find(here.db, token)
-    cookie = request.cookies.get(cookie_name(here.config), "")
-    return sessions.find(here.db, cookie) if cookie else None
+    found = (sessions.find(here.db, value) for value in cookie_values(request))
+    return next(filter(None, found), None)
+
+
+def cookie_values(request: HTTPConnection) -> list[str]:
+    """What was sent as our session cookie: a page may have planted others beside the real one. As the gate does."""
+    pairs = (part.strip().partition("=") for part in ";".join(request.headers.getlist("cookie")).split(";"))
+    name = cookie_name(hub(request).config)
+    return [value for sent, _, value in pairs if sent == name and value][:COOKIES_TRIED]
 
 
 def bearer(header: str) -> str | None:

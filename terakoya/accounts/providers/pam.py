@@ -26,8 +26,8 @@ class PamAuthenticator:
     async def authenticate(self, name: str, password: str, address: str, new_password: str | None = None) -> Answer:
         try:
             told = await self.launcher.authenticate(name, password, address, new_password)
-        except LauncherUnavailable as error:
-            return Answer("unavailable", message=error.what)
+        except LauncherUnavailable:
+            return Answer("unavailable", message="the part of terakoya that checks them does not answer")
         except LauncherRefusedError as error:  # no word about the password
             return Answer("unavailable", message=str(error))
         return Answer(

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from terakoya.accounts import sessions
 from terakoya.web.render import page, redirect
 from terakoya.web.state import hub
-from terakoya.web.visitor import cookie_name, drop_cookie, visitor
+from terakoya.web.visitor import cookie_values, drop_cookie, visitor
 
 router = APIRouter()
 
@@ -21,7 +21,8 @@ def ask(request: Request) -> Response:
 @router.post("/hub/logout")
 def sign_out(request: Request) -> Response:
     here = hub(request)
-    sessions.close(here.db, request.cookies.get(cookie_name(here.config), ""))
+    for value in cookie_values(request):
+        sessions.close(here.db, value)
     response = redirect("/hub/login")
     drop_cookie(response, here.config)
     return response
