@@ -27,6 +27,9 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 
+NEVER_AGAIN = {"sqlite_autoincrement": True}
+"""SQLite would give the number of a removed row to the next one: a late word about the old would be believed of it."""
+
 
 class Base(DeclarativeBase):
     """Every constraint has a name, so that a migration can speak of it."""
@@ -39,6 +42,7 @@ class User(Base):
     """An account. `id` and `os_name` never change; `name` is a label, `name_key` its NFKC case-folded form."""
 
     __tablename__ = "users"
+    __table_args__ = NEVER_AGAIN
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64))
@@ -63,6 +67,7 @@ class Session(Base):
     """
 
     __tablename__ = "sessions"
+    __table_args__ = NEVER_AGAIN
 
     id: Mapped[int] = mapped_column(primary_key=True)
     hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
@@ -80,6 +85,7 @@ class Token(Base):
     """A key for scripts. Only its SHA-256 is stored."""
 
     __tablename__ = "tokens"
+    __table_args__ = NEVER_AGAIN
 
     id: Mapped[int] = mapped_column(primary_key=True)
     hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
@@ -106,7 +112,7 @@ class Server(Base):
     """A user's server. `state` is what it is, `wish` what it should be; see `terakoya.servers.life`."""
 
     __tablename__ = "servers"
-    __table_args__ = (UniqueConstraint("user_id", "name", name="uq_servers_user_id"),)
+    __table_args__ = (UniqueConstraint("user_id", "name", name="uq_servers_user_id"), NEVER_AGAIN)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -145,7 +151,7 @@ class Audit(Base):
     """Who did what to whom, when and from where. Rows are only ever added."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index("ix_audit_target", "target", "at"),)
+    __table_args__ = (Index("ix_audit_target", "target", "at"), NEVER_AGAIN)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[float] = mapped_column(default=time.time, index=True)

@@ -42,9 +42,17 @@ def _shape(database: Database) -> dict[str, object]:
     made: dict[str, object] = {}
     for table in Base.metadata.tables:
         columns = [{**column, "type": str(column["type"])} for column in found.get_columns(table)]
+        if database.is_sqlite:
+            columns.append({"autoincrement": _never_again(database, table)})
         keys = sorted(found.get_foreign_keys(table), key=str)
         made[table] = (columns, keys, sorted(found.get_indexes(table), key=str), found.get_pk_constraint(table))
     return made
+
+
+def _never_again(database: Database, table: str) -> bool:
+    with database.reading() as session:
+        made = session.scalar(text("SELECT sql FROM sqlite_master WHERE name = :table"), {"table": table})
+    return "AUTOINCREMENT" in str(made)
 
 
 def test_the_head_is_the_one_that_is_named():
@@ -135,3 +143,9 @@ def test_a_server_that_is_not_there_is_said(tmp_path):
     database = Database(f"postgresql://tester@/x?host={tmp_path}")
     with pytest.raises(DatabaseUnavailable):
         migrate.upgrade(database)
+
+
+def test_the_number_of_a_removed_row_is_never_given_again(db):
+    first = users.add(db, "alice").id
+    users.remove(db, "alice")
+    assert users.add(db, "bob").id > first

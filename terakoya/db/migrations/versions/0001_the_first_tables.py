@@ -19,7 +19,8 @@ def upgrade() -> None:
     sa.Column('target', sa.String(length=64), nullable=False),
     sa.Column('address', sa.String(length=64), nullable=False),
     sa.Column('detail', sa.JSON(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_audit'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_audit')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('audit', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_audit_at'), ['at'], unique=False)
@@ -52,7 +53,8 @@ def upgrade() -> None:
     sa.Column('last_activity', sa.Double(), nullable=True),
     sa.Column('preferences', sa.JSON(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_users')),
-    sa.UniqueConstraint('name_key', name=op.f('uq_users_name_key'))
+    sa.UniqueConstraint('name_key', name=op.f('uq_users_name_key')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('users', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_users_last_activity'), ['last_activity'], unique=False)
@@ -80,7 +82,8 @@ def upgrade() -> None:
     sa.Column('memory', sa.BigInteger(), nullable=False),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_servers_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_servers')),
-    sa.UniqueConstraint('user_id', 'name', name='uq_servers_user_id')
+    sa.UniqueConstraint('user_id', 'name', name='uq_servers_user_id'),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('servers', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_servers_state'), ['state'], unique=False)
@@ -100,7 +103,8 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['parent_id'], ['sessions.id'], name=op.f('fk_sessions_parent_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_sessions_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_sessions')),
-    sa.UniqueConstraint('hash', name=op.f('uq_sessions_hash'))
+    sa.UniqueConstraint('hash', name=op.f('uq_sessions_hash')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('sessions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_sessions_expires_at'), ['expires_at'], unique=False)
@@ -118,7 +122,8 @@ def upgrade() -> None:
     sa.Column('expires_at', sa.Double(), nullable=True),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_tokens_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_tokens')),
-    sa.UniqueConstraint('hash', name=op.f('uq_tokens_hash'))
+    sa.UniqueConstraint('hash', name=op.f('uq_tokens_hash')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('tokens', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_tokens_expires_at'), ['expires_at'], unique=False)
