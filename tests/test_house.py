@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "terakoya"
 
 BASE = {"terakoya", "errors"}
-SETTINGS = BASE | {"config", "configfile"}
+SETTINGS = BASE | {"config", "configfile", "origins"}
 BELOW_SERVERS = SETTINGS | {"db", "accounts", "backends", "launcher.client", "launcher.protocol"}
 BELOW_WEB = BELOW_SERVERS | {"servers", "classroom"}
 BELOW_OPS = BELOW_WEB | {"web", "edge"}
@@ -22,6 +22,7 @@ BELOW_COMMANDS = BELOW_OPS | {"ops", "supervisor"}
 
 MAY_IMPORT = {
     "errors": set(),
+    "origins": BASE,
     "config": BASE,
     "configfile": SETTINGS,
     "launcher": SETTINGS | {"lab"},  # the fork server runs what is in lab after it forked
@@ -116,7 +117,7 @@ def test_the_gate_imports_only_what_it_needs() -> None:
     third = {name.split(".", 1)[0] for name in loaded} - set(sys.stdlib_module_names) - {"terakoya", "cython_runtime"}
     ours = {name for name in loaded if is_ours(name)} - {"terakoya", "terakoya.edge", "terakoya.errors"}
     assert {name for name in third if not name.startswith("_")} <= LIBRARIES_OF_GATE
-    assert all(name.startswith("terakoya.edge.") for name in ours)
+    assert all(name.startswith("terakoya.edge.") or name == "terakoya.origins" for name in ours)
 
 
 def test_the_command_line_starts_without_the_slow_libraries() -> None:

@@ -6,13 +6,11 @@ nobody known), `Owner` whose server the path names (None: nobody).
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-LABEL = re.compile("[a-z0-9_-]{1,63}")
-"""What may stand before the domain; anything else in its place could lead to another host."""
+from terakoya.origins import key, label
 
 LONGEST_NAME = 64
 
@@ -204,13 +202,18 @@ def origin_of(policy: Policy, request: Request) -> str:
     return host if host.endswith("." + policy.user_domain) else ""
 
 
+def _own_host(policy: Policy, name: str) -> str:
+    """The host of a user's own origin; empty for a name that can't stand in one."""
+    return f"{label(name)}.{policy.user_domain}" if label(name) else ""
+
+
 def _elsewhere(policy: Policy, request: Request) -> Decision:
     """A path that is no server's. On a user's own origin its root leads to the server."""
     origin = origin_of(policy, request)
     plain, mark, query = request.path.partition("?")
     if origin and plain == "/" and request.page:
-        label = origin.removesuffix("." + policy.user_domain)
-        return Redirect(f"/user/{quote(label)}/{mark}{query}")
+        name = key(origin.removesuffix("." + policy.user_domain))
+        return Redirect(f"/user/{quote(name)}/{mark}{query}")
     return Refuse(404, "no_such_page")
 
 
@@ -219,10 +222,10 @@ def _wrong_origin(policy: Policy, request: Request, visitor: Visitor | None, whe
     if not policy.user_domain or (visitor and visitor.kind == "token"):
         return None
     origin = origin_of(policy, request)
-    own = f"{where.key}.{policy.user_domain}"
-    if origin == own:
+    own = _own_host(policy, where.key)
+    if own and origin == own:
         return None
-    if origin or not LABEL.fullmatch(where.key):
+    if origin or not own:
         return Refuse(404, "not_yours")
     if not request.page:
         return None if visitor is None else Refuse(403, "wrong_origin")
@@ -269,7 +272,7 @@ def _may_reach(policy: Policy, request: Request, visitor: Visitor, owner: Owner)
     if visitor.user_id == owner.user_id:
         return True
     here = origin_of(policy, request)
-    return bool(visitor.kind == "session" and visitor.admin and here and here == f"{owner.key}.{policy.user_domain}")
+    return bool(visitor.kind == "session" and visitor.admin and here and here == _own_host(policy, owner.key))
 
 
 def _server(owner: Owner, rest: str) -> tuple[str, Server | None]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
+from terakoya import origins
 from terakoya.config import Config
 
 _ODD = re.compile(r"[\x00-\x20\x7f\\]")
 """What browsers drop or turn into a slash while they read an address."""
 LONGEST = 4000
-_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
-"""What may stand before the domain; the gate has the same rule."""
 
 
 def user_host(config: Config, key: str) -> str:
@@ -20,7 +19,8 @@ def user_host(config: Config, key: str) -> str:
     "" without `user_domain`, and for a name that can't stand in a host name: whoever has it has no server then.
     """
     domain = config.site.user_domain
-    return f"{key}{domain[1:].lower()}" if domain and _LABEL.fullmatch(key) else ""
+    label = origins.label(key)
+    return f"{label}{domain[1:].lower()}" if domain and label else ""
 
 
 def user_origin(config: Config, key: str) -> str:
