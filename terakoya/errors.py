@@ -332,7 +332,7 @@ class NoSuchServer(TerakoyaError):
 class BadServerName(TerakoyaError):
     """A server can't be called "{name}".
 
-    Use at most 32 letters, digits, "-" and "_".
+    Use at most 32 letters, digits, "-" and "_", and no word of Jupyter's own addresses such as "lab" or "files".
     """
 
 

@@ -28,9 +28,16 @@ def made(session: DatabaseSession, change: Any) -> bool:
     return bool(done.rowcount)  # type: ignore[attr-defined]
 
 
+RESERVED = frozenset(
+    "api config consoles custom doc edit files hub kernelspecs lab labextensions login logout lsp metrics nbconvert "
+    "nbextensions notebooks proxy schemas static terminals terakoya tree user view voila".split()  # noqa: SIM905 read as words
+)
+"""First parts of paths of a Jupyter server: a named server of that name would hide them in the usual one."""
+
+
 def check_name(name: str) -> None:
     """BadServerName unless it is "" (the usual server) or a name that can stand in an address."""
-    if name and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}", name):
+    if name and (not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}", name) or name.lower() in RESERVED):
         raise BadServerName(name=name[:64].encode("unicode_escape").decode())
 
 

@@ -124,24 +124,24 @@ def test_a_claim_is_one_mans_until_it_runs_out(db, hers):
     assert not life.take_over(db, server)
 
 
-@pytest.mark.parametrize("name", ["a b", "../x", "a/b", "x" * 33, "é", "a\0", "a%2f", "."])
+@pytest.mark.parametrize("name", ["a b", "../x", "a/b", "x" * 33, "é", "a\0", "a%2f", ".", "lab", "Files"])
 def test_bad_names(db, cast, name):
     with pytest.raises(BadServerName):
         life.ensure(db, cast.alice.id, name)
 
 
 def test_named_servers(db, cast):
-    lab = life.ensure(db, cast.alice.id, "lab", limit=2)
-    assert life.ensure(db, cast.alice.id, "lab", limit=2).id == lab.id
-    assert life.ensure(db, cast.alice.id, "lab", {"default_url": "/tree"}).options == {"default_url": "/tree"}
+    gpu = life.ensure(db, cast.alice.id, "gpu", limit=2)
+    assert life.ensure(db, cast.alice.id, "gpu", limit=2).id == gpu.id
+    assert life.ensure(db, cast.alice.id, "gpu", {"default_url": "/tree"}).options == {"default_url": "/tree"}
     life.ensure(db, cast.alice.id, "two", limit=2)
     with pytest.raises(TooManyServers):
         life.ensure(db, cast.alice.id, "three", limit=2)
     life.ensure(db, cast.alice.id, "", limit=0)
-    assert [server.name for server in life.of_users(db, [cast.alice.id])[cast.alice.id]] == ["", "lab", "two"]
-    life.remove(db, lab.id)
+    assert [server.name for server in life.of_users(db, [cast.alice.id])[cast.alice.id]] == ["", "gpu", "two"]
+    life.remove(db, gpu.id)
     with pytest.raises(NoSuchServer):
-        life.get(db, cast.alice.id, "lab")
+        life.get(db, cast.alice.id, "gpu")
     life.begin(db, life.get(db, cast.alice.id, "two").id)
     with pytest.raises(ServerBusy):
         life.remove(db, life.get(db, cast.alice.id, "two").id)
@@ -149,7 +149,7 @@ def test_named_servers(db, cast):
 
 def test_rows_made_at_the_same_moment(db, cast):
     with ThreadPoolExecutor(8) as pool:
-        assert len({server.id for server in pool.map(lambda _: life.ensure(db, cast.bob.id, "lab"), range(8))}) == 1
+        assert len({server.id for server in pool.map(lambda _: life.ensure(db, cast.bob.id, "gpu"), range(8))}) == 1
 
 
 def test_the_limit_holds_also_for_many_at_once(db, cast):

@@ -34,7 +34,7 @@ def test_it_stops_what_is_idle_and_leaves_what_is_not(place):
     taro = place.key("taro")
     for name in ("alice", "bob"):
         assert place.ask("POST", f"/users/{name}/server", taro).status_code == 201
-    assert place.ask("POST", "/users/alice/servers/lab", taro).status_code == 201
+    assert place.ask("POST", "/users/alice/servers/gpu", taro).status_code == 201
     bob = place.ask("GET", "/users/bob", taro).json()
     with place.db.session() as session:
         old = update(Server).values(last_activity=1.0, started_at=1.0)

@@ -62,15 +62,15 @@ def test_a_server_from_start_to_stop(place, alice):
 
 
 def test_named_servers(place, alice):
-    assert place.ask("POST", "/users/alice/servers/lab", alice.key, json={}).status_code == 201
+    assert place.ask("POST", "/users/alice/servers/gpu", alice.key, json={}).status_code == 201
     assert place.ask("POST", "/users/alice/servers/two", alice.key).status_code == 201
     full = place.ask("POST", "/users/alice/servers/three", alice.key)
     assert (full.status_code, full.json()["code"]) == (400, "TooManyServers")
     servers = place.ask("GET", "/users/alice", alice.key).json()["servers"]
-    assert servers["lab"]["url"] == "/user/alice/lab/"
-    assert servers["lab"]["full_name"] == "alice/lab"
-    assert place.ask("DELETE", "/users/alice/servers/lab", alice.key, json={"remove": True}).status_code == 204
-    assert place.ask("GET", "/users/alice/servers/lab", alice.key).status_code == 404
+    assert servers["gpu"]["url"] == "/user/alice/gpu/"
+    assert servers["gpu"]["full_name"] == "alice/gpu"
+    assert place.ask("DELETE", "/users/alice/servers/gpu", alice.key, json={"remove": True}).status_code == 204
+    assert place.ask("GET", "/users/alice/servers/gpu", alice.key).status_code == 404
     assert place.ask("DELETE", "/users/alice/server", alice.key, json={"remove": True}).status_code == 400
     assert place.ask("POST", "/users/alice/servers/", alice.key).status_code == 201
     assert place.ask("GET", "/users/alice/servers/", alice.key).json()["name"] == ""

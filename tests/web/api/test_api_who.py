@@ -15,7 +15,7 @@ WHO = {
     "alice:name": ("alice", ("read:users:name",)),
     "alice:read": ("alice", ("read:users",)),
     "alice:servers": ("alice", ("servers",)),
-    "alice:lab": ("alice", ("servers!server=alice/lab",)),
+    "alice:lab": ("alice", ("servers!server=alice/gpu",)),
     "alice:tokens": ("alice", ("tokens",)),
     "alice:admin": ("alice", ("admin:users", "admin:servers")),
     "bob:alice": ("bob", ("servers!user=alice", "read:users!user=alice")),
@@ -71,7 +71,7 @@ TABLE = [
     ),
     (
         "GET",
-        "/users/alice/servers/lab",
+        "/users/alice/servers/gpu",
         {
             "alice:lab": 404,
             "alice": 404,
@@ -104,7 +104,7 @@ TABLE = [
     ),
     (
         "DELETE",
-        "/users/alice/servers/lab",
+        "/users/alice/servers/gpu",
         {
             "alice": 404,
             "taro": 404,
