@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from jupyter_server.serverapp import ServerApp
@@ -34,6 +35,11 @@ class NotebookServer(ServerApp):  # type: ignore[misc] # traitlets has no types
     def server_name(self) -> str:
         """JupyterLab asks for this where it runs under a hub."""
         return str(self.spec["page_config"].get("hubServerName", ""))
+
+    def migrate_config(self) -> None:
+        """A home that can't be written keeps its files of IPython 3 where they are."""
+        with suppress(OSError):
+            super().migrate_config()
 
     def load_config_file(self, suppress_errors: bool = True) -> None:
         """Lay our choices under the user's own; what must not differ was given as the app's config."""

@@ -263,6 +263,11 @@ def test_a_server_that_does_not_answer_is_explained(cast):
     assert page.status_code == 503
     assert "not answering" in page.text
     assert "応答していません" in page.text
+    assert '<meta http-equiv="refresh"' in page.text  # which soon finds it running, or the reason why it is not
+    sent = headers | {"accept": "text/html", "sec-fetch-site": "same-origin"}
+    form = cast.http.post("/user/carol/lab", headers=sent)
+    assert "not answering" in form.text
+    assert "refresh" not in form.text
 
 
 def test_a_server_that_does_not_run_is_explained(cast):

@@ -21,6 +21,9 @@ JSON = {"Sec-Fetch-Mode": "cors", "Accept": "application/json"}
 """What a browser says of a call that one of our pages makes, beside the rest of PAGE."""
 
 
+AGAIN = '<meta http-equiv="refresh"'
+
+
 class Person:
     """A signed-in browser. `sign_in` false: the sign-in page has still to be used."""
 
@@ -48,8 +51,12 @@ class Person:
         return self.browser.request(method, f"/hub/api/users/{self.name}{path}", headers=JSON)
 
     def start(self) -> httpx.Response:
-        """A click on Start, and what is read then; a page that asks again by itself is followed to its end."""
+        """A click on Start, and what is read then; pages that ask again by themselves are followed to the end."""
         answer = self.browser.post(f"/hub/spawn/{self.name}", follow_redirects=True)
+        if AGAIN in answer.text:
+            until(lambda: not self.state()["pending"], "the start has an end", 40)
+            answer = self.get(str(answer.url))
+            assert AGAIN not in answer.text
         while "/hub/spawn-pending/" in str(answer.url):
             until(lambda: not self.state()["pending"], "the start has an end", 40)
             answer = self.get(str(answer.url))
