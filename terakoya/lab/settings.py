@@ -9,7 +9,7 @@ from typing import Any
 from jupyter_server.base.handlers import JupyterHandler
 from jupyterlab.commands import get_user_settings_dir, get_workspaces_dir
 
-from terakoya.lab import warm
+from terakoya.lab import node, warm
 from terakoya.lab.identity import GateIdentity
 
 Spec = dict[str, Any]
@@ -55,6 +55,7 @@ def usual(spec: Spec) -> dict[str, Any]:
         "LabApp": {**lab, "jinja2_options": compiled},
         "JupyterNotebookApp": {"jinja2_options": compiled},
         "KernelManager": _kernel_transport(spec["runtime_dir"]),
+        "LanguageServerManager": {"node_roots": node.roots(Path.home())},
     }
 
 
