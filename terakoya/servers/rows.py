@@ -30,9 +30,9 @@ def made(session: DatabaseSession, change: Any) -> bool:
 
 # fmt: off
 RESERVED = frozenset({
-    "api", "config", "consoles", "custom", "doc", "edit", "files", "hub", "kernelspecs", "lab", "labextensions", "login",
-    "logout", "lsp", "metrics", "nbconvert", "nbextensions", "notebooks", "proxy", "schemas", "static", "terakoya",
-    "terminals", "tree", "user", "view", "voila",
+    "api", "config", "consoles", "custom", "doc", "edit", "files", "hub", "kernelspecs", "lab", "labextensions",
+    "login", "logout", "lsp", "metrics", "nbconvert", "nbextensions", "notebooks", "proxy", "schemas", "static",
+    "terakoya", "terminals", "tree", "user", "view", "voila",
 })
 # fmt: on
 """First parts of paths of a Jupyter server: a named server of that name would hide them in the usual one."""
