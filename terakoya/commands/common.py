@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 ConfigPath = Annotated[
     Path | None,
-    typer.Option("--config", "-c", envvar="TERAKOYA_CONFIG", help="The settings file; usually it is found by itself."),
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="TERAKOYA_CONFIG",
+        help="The settings file; usually it is found by itself.",
+        readable=False,  # not asked here: our own message says what to do
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
