@@ -20,6 +20,9 @@ FIRST_FREE_PORT = 1024
 
 USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+PYTHON = str(Path(sys.prefix).resolve() / "bin" / Path(sys.executable).name)
+"""This Python by its real place: users can't follow a link in a folder that is closed to them."""
+
 
 def settings_copy(config: Config) -> Path:
     """The settings as they were resolved, readable for the account."""
@@ -35,7 +38,7 @@ def environment(config: Config, account: pwd.struct_passwd) -> dict[str, str]:
 
 def python(*arguments: object) -> tuple[str, ...]:
     """This Python, isolated: neither the current folder nor the user's own packages are imported from."""
-    return (sys.executable, "-I", *map(str, arguments))
+    return (PYTHON, "-I", *map(str, arguments))
 
 
 def log(config: Config, account: pwd.struct_passwd, name: str) -> Log:
@@ -53,7 +56,7 @@ def launcher(config: Config, account: pwd.struct_passwd) -> Program:
         "--account": account.pw_name,
         "--pam-service": pamfile.used(config.accounts.pam_service),
         "--minimum-uid": config.accounts.minimum_uid,
-        "--server-python": sys.executable,
+        "--server-python": PYTHON,
     }
     arguments = [part for pair in options.items() for part in pair]
     return Program(

@@ -88,9 +88,9 @@ async def test_what_the_backend_is_told(db, cast):
     assert spec.environment["COURSE"] == "stats"
     assert spec.secret not in spec.environment.values()
     assert spec.page_config["hubPrefix"] == "/hub/"
-    lab = await requests.request_start(db, desk.runner, cast.alice, "lab", {"default_url": "/tree"})
-    assert desk.backend.spec(lab.key).base_url == "/user/alice/lab/"
-    assert desk.backend.spec(lab.key).default_url == "/tree"
+    trees = await requests.request_start(db, desk.runner, cast.alice, "trees", {"default_url": "/tree"})
+    assert desk.backend.spec(trees.key).base_url == "/user/alice/trees/"
+    assert desk.backend.spec(trees.key).default_url == "/tree"
     await desk.runner.settle()
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from terakoya.ops import pamfile
+from terakoya.ops import pamfile, programs
 from terakoya.ops.checks.base import Facts, Finding, fail, ok, warn
 
 FEWEST_WATCHES = 8192
@@ -15,7 +15,7 @@ FEWEST_WATCHES = 8192
 
 def python(_: Facts) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    return ok(f"Python {version} ({sys.executable})")
+    return ok(f"Python {version} ({programs.PYTHON})")
 
 
 def python_for_users(facts: Facts) -> Finding:
@@ -25,12 +25,12 @@ def python_for_users(facts: Facts) -> Finding:
     nobody = pwd.getpwnam("nobody")
     drop = ["setpriv", "--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups", "--"]
     code = "import terakoya.config, jupyter_server"
-    command = [*drop, sys.executable, "-I", "-c", code]
+    command = [*drop, programs.PYTHON, "-I", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["nobody knows why"])[-1]
         return fail(
-            f"users can't run {sys.executable}: {why}",
+            f"users can't run {programs.PYTHON}: {why}",
             "Put terakoya where every user may read, or run `make install` as root, which makes such a place.",
         )
     return ok("every user can run it")

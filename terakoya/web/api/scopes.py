@@ -110,7 +110,12 @@ def _both(one: Reach, other: Reach) -> Reach:
     if one is None or other is None:
         return other if one is None else one
     inner = {name for name in one if name.partition("/")[0] in other}
-    return one & other | inner | {name for name in other if name.partition("/")[0] in one}
+    return _tidy(one & other | inner | {name for name in other if name.partition("/")[0] in one})
+
+
+def _tidy(names: frozenset[str]) -> frozenset[str]:
+    """Without single servers of users who are covered whole."""
+    return frozenset(name for name in names if "/" not in name or name.partition("/")[0] not in names)
 
 
 def _written(scope: str, reach: Reach) -> list[str]:
@@ -123,7 +128,7 @@ def _widest(grants: Iterable[tuple[str, Reach]]) -> Grants:
     reaches: dict[str, Reach] = {}
     for scope, reach in grants:
         held = reaches.get(scope, frozenset())
-        reaches[scope] = None if reach is None or held is None else held | reach
+        reaches[scope] = None if reach is None or held is None else _tidy(held | reach)
     return Grants(reaches)
 
 
