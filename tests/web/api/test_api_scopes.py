@@ -107,7 +107,7 @@ def test_what_two_share_is_in_both(one, other, user):
 
 
 @given(st.lists(SCOPE, max_size=4), st.booleans())
-@example(["tokens!server=alice/", "read:tokens"], admin=False)
+@example(["tokens!server=alice/", "read:tokens"], False)
 def test_scopes_are_written_as_they_are_read(scopes, admin):
     grants = held("alice", admin=admin, token_scopes=scopes)
     again = asked_for(grants.written(), "alice")
