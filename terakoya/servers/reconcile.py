@@ -41,7 +41,7 @@ class Reconciler:
         reports = await self._list()
         missing: set[str] = set()
         for server in rows:
-            if server.id not in self.runner.attempts or server.wish != "running":
+            if not self.runner.at_work(server.id) or server.wish != "running":
                 await self._settle(server, reports.get(server.key), missing)
         self._missing = missing
         await self._end_strays(rows, reports)

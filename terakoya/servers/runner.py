@@ -73,9 +73,14 @@ class Runner:
             await asyncio.sleep(WATCH)
 
     def resume(self, server: Server) -> None:
-        """Carry on with a start that nobody works on any more."""
-        if server.id not in self.attempts:
+        """Carry on with a start that nobody works on any more; who only looks on here sees it succeed."""
+        if not self.at_work(server.id):
             self._attempt(server.id, server)
+
+    def at_work(self, server_id: int) -> bool:
+        """Whether this process carries out a start of this server, and does not just wait for what another does."""
+        attempt = self.attempts.get(server_id)
+        return attempt is not None and bool(attempt.key)
 
     def _attempt(self, server_id: int, resumed: Server | None = None) -> Attempt:
         attempt = Attempt(self.db, self.backend, self._line, self.config, self.page_config, server_id)

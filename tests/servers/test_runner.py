@@ -508,6 +508,45 @@ def test_a_new_hub_carries_on_with_a_start(db, cast, gate):
 
 
 @played
+async def test_a_click_at_a_new_hub_does_not_keep_a_lost_start_from_going_on(db, cast):
+    """Whoever clicks meanwhile looks on at a start that nobody works on: it is taken over all the same."""
+    lost = Desk(db, cast)
+    lost.backend.bind.clear()
+    asyncio.create_task(lost.runner.start(lost.id)).add_done_callback(lambda task: task.exception())
+    await until(lambda: lost.backend.calls)
+    await lost.runner.close()  # the hub is killed
+    lost.backend.bind.set()
+    after = Desk(db, cast, lost.backend)
+    click = asyncio.create_task(after.runner.start(after.id))
+    await until(lambda: after.runner.attempts)
+    await after.runner.reconcile()
+    assert not click.done()  # the claim still holds
+    after.lapse()
+    await after.round()
+    assert (await click).address
+    assert after.row.state == "running"
+    assert len(set(after.backend.calls)) == 1
+
+
+@played
+async def test_a_click_at_a_new_hub_does_not_keep_a_lost_stop_from_its_end(db, cast):
+    lost = Desk(db, cast)
+    await lost.running()
+    lost.backend.end.clear()
+    asyncio.create_task(lost.runner.stop(lost.id)).add_done_callback(lambda task: task.cancelled())
+    await until(lambda: lost.backend.stops)
+    await lost.runner.close()
+    lost.backend.end.set()
+    after = Desk(db, cast, lost.backend)
+    click = asyncio.create_task(after.runner.start(after.id))
+    await until(lambda: after.runner.attempts)
+    after.lapse()
+    await after.round()
+    assert (await click).address
+    assert after.row.state == "running"
+
+
+@played
 async def test_a_new_hub_finishes_a_stop(db, cast):
     desk = Desk(db, cast)
     await desk.running()

@@ -80,9 +80,13 @@ class Person:
     def reach(self) -> None:
         """Reload JupyterLab's page as somebody would who sees an error, until it is there; signing in if asked to."""
 
+        seen = ""
+
         def there() -> bool:
+            nonlocal seen
             with suppress(httpx.HTTPError):
                 page = self.get(f"/user/{self.name}/lab")
+                seen = f"{page.status_code} {page.url} {read(page)[:300]}"
                 if page.url.path == "/hub/login":
                     self.sign_in()
                 elif "data-auto" in page.text:  # which the browser's own script sends
@@ -90,7 +94,10 @@ class Person:
                 return "jupyter-config-data" in page.text and self.answers()
             return False
 
-        until(there, "JupyterLab is there", 40)
+        try:
+            until(there, "JupyterLab is there", 40)
+        except AssertionError:
+            raise AssertionError(f"no JupyterLab, but {seen}") from None
 
     def servers(self) -> list[int]:
         """Processes of this account that are no child of another of its own: one for each server."""
