@@ -7,13 +7,15 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.house import LAUNCHER, NOTEBOOK, TYPED, House, Kernel, open_lab, wait_for
+from bench.people import processes_of
+from tests.e2e.house import LAUNCHER, NOTEBOOK, TYPED, House, Kernel, children, open_lab, wait_for
 
 EVERY = ("hub", "gate", "launcher", "forkserver", "edge")
 FORM = TYPED | {"Sec-Fetch-Site": "same-origin"}
@@ -105,12 +107,16 @@ def stop(house: House, client: httpx.Client) -> None:
 
 
 def server_roots(house: House) -> list[int]:
-    """bob's processes that are no child of another of his."""
-    from bench.memory import _parent
-    from bench.people import processes_of
+    """bob's servers of this product, by the log that they write: what has no parent among them."""
+    logs = str(house.ours.folder / "logs")
+    own = [pid for pid in processes_of(house.bob.uid) if written_by(pid).startswith(logs)]
+    return [pid for pid in own if not any(pid in children(other) for other in own)]
 
-    own = processes_of(house.bob.uid)
-    return [pid for pid in own if _parent(pid) not in own]
+
+def written_by(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/{pid}/fd/1").readlink())
+    return ""
 
 
 @pytest.mark.parametrize("name", ["hub", "launcher", "gate"])
