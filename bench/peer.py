@@ -102,6 +102,7 @@ def running() -> Iterator[Peer]:
     finally:
         if process is not None:
             end(process)
+        _end_proxy(place)
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -144,6 +145,14 @@ def _start(place: Path) -> tuple[subprocess.Popen[bytes], Peer]:
         end(process)
         raise
     return process, peer
+
+
+def _end_proxy(place: Path) -> None:
+    """JupyterHub ends its proxy itself, unless it was ended while it started."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((place / "proxy.pid").read_text())
+        if b"configurable-http-proxy" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGTERM)
 
 
 def free_ports(count: int) -> list[int]:
