@@ -54,24 +54,24 @@ def test_a_full_disk_under_the_database(cast: dict[str, OsUser]) -> None:
         school.settings.write_text(text.replace(str(school.place / "state"), str(disk / "state")), encoding="utf-8")
         school.up()
         welcome(school, cast["taro"])
-        with Person(school, cast["bob"]) as bob, school.client() as browser:
-            bob.reach()
+        with Person(school, cast["taro"]) as taro, school.client() as browser:
+            taro.reach()
             fill(disk / "big")
-            refused = sign_in(browser, bob.name, bob.account.password)
+            refused = sign_in(browser, taro.name, taro.account.password)
             assert refused.status_code == 503
             assert "The database can't be used: database or disk is full" in read(refused)
             assert "Free some disk space" in read(refused)
-            for path in ("/hub/home", f"/user/{bob.name}/lab", f"/user/{bob.name}/api/status"):
-                assert bob.browser.get(path).status_code == 200, path
-            stopped = bob.api("DELETE")
+            for path in ("/hub/home", f"/user/{taro.name}/lab", f"/user/{taro.name}/api/status"):
+                assert taro.browser.get(path).status_code == 200, path
+            stopped = taro.api("DELETE")
             assert stopped.status_code == 503
             assert "disk is full" in stopped.text
-            assert bob.answers()
+            assert taro.answers()
             (disk / "big").unlink()
-            assert sign_in(browser, bob.name, bob.account.password).status_code == 303
-            bob.settle()
-            bob.start()
-            bob.reach()
+            assert sign_in(browser, taro.name, taro.account.password).status_code == 303
+            taro.settle()
+            taro.start()
+            taro.reach()
         assert "ended" not in school.console.partition("is running")[2]  # no process died of it
 
 
