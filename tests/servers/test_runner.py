@@ -354,8 +354,9 @@ async def test_the_last_click_counts(db, cast):
     await until(lambda: desk.row.state == "stopping")
     again = asyncio.create_task(desk.runner.start(desk.id))
     await until(lambda: desk.runner.attempts)
+    attempt = desk.runner.attempts[desk.id]
     clicks.append(asyncio.create_task(desk.runner.stop(desk.id)))
-    await until(lambda: desk.runner.attempts[desk.id].unwanted)
+    await until(lambda: attempt.unwanted)
     desk.backend.end.set()
     await asyncio.gather(*clicks)
     with pytest.raises(StartFailed):
