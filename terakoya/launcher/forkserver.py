@@ -122,7 +122,10 @@ def _why_not(error: BaseException) -> str:
 
 
 def _tell(channel: socket.socket, **event: object) -> None:
-    channel.send(json.dumps(event).encode())
+    try:
+        channel.send(json.dumps(event).encode())
+    except BrokenPipeError:  # the launcher died while everything was imported; the next one has its own fork server
+        sys.exit(0)
 
 
 if __name__ == "__main__":
