@@ -87,3 +87,13 @@ def test_personal_mode_signs_in_at_once(fresh):
     answer, _ = begin(fresh, browser)
     assert answer.headers["location"] == "/hub/home"
     assert getpass.getuser() in browser.get("/hub/home").text
+
+
+def test_personal_mode_offers_nothing_for_others(fresh):
+    begun = fresh.browser()
+    fresh.place.hub.config = dataclasses.replace(fresh.place.config, personal=True)
+    begin(fresh, begun)
+    offers = ("/hub/admin/entry", "Add a user", "Visiting users")
+    assert not [offer for offer in offers if offer in begun.get("/hub/admin").text]
+    fresh.place.hub.config = dataclasses.replace(fresh.place.config, personal=False)
+    assert [offer for offer in offers if offer in begun.get("/hub/admin").text] == list(offers)
