@@ -100,9 +100,16 @@ class Person:
             raise AssertionError(f"no JupyterLab, but {seen}") from None
 
     def servers(self) -> list[int]:
-        """Processes of this account that are no child of another of its own: one for each server."""
+        """Processes of this account that are no child of another of its own: one for each server in this house."""
         own = processes_of(self.account.uid)
-        return [pid for pid in own if _parent(pid) not in own]
+        return [pid for pid in own if _parent(pid) not in own and self._is_here(pid)]
+
+    def _is_here(self, pid: int) -> bool:
+        """Whether its output goes to a log of this house; the account may have a server in another one."""
+        try:
+            return Path(f"/proc/{pid}/fd/1").readlink().is_relative_to(self.school.place)
+        except OSError:
+            return False
 
     def configure(self, python: str) -> None:
         """Write the user's own jupyter_server_config.py."""
